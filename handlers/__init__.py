@@ -1,0 +1,1 @@
+"""One module per action or side channel; none knows another."""

@@ -1,0 +1,1 @@
+"""Sees, decides, remembers, runs: the service and its ports. Actions live in `handlers`."""

@@ -1,0 +1,1 @@
+"""The only modules that know other people's libraries and wire formats."""
