@@ -1,7 +1,6 @@
 """What was seen. Facts carry no opinion; see :mod:`watcher.core.drift` for those."""
 
 import re
-from dataclasses import dataclass
 from typing import NewType, Self
 
 ClusterName = NewType("ClusterName", str)
@@ -39,16 +38,12 @@ class Digest(str):
         return self[7:19]
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
-    """``host[:port]/path``, where images live."""
+class Repository(str):
+    """``host[:port]/path``, where images live. The host is required: there is no default registry."""
 
-    host: str
-    path: str
+    __slots__ = ()
 
-    @classmethod
-    def parse(cls, text: str) -> Self:
-        """Read ``host[:port]/path``; raise Malformed. The host is required: no default registry."""
+    def __new__(cls, text: str) -> Self:
         host, slash, path = text.partition("/")
         if (
             not slash
@@ -57,33 +52,50 @@ class Repository:
             or not ("." in host or ":" in host or host == "localhost")
         ):
             raise Malformed(f"not a repository with its host: {text[:200]!r}")
-        return cls(host, path)
-
-    def __str__(self) -> str:
-        return f"{self.host}/{self.path}"
-
-    def at(self, digest: Digest) -> "Pullspec":
-        return Pullspec(self, digest)
-
-
-@dataclass(frozen=True, slots=True)
-class Pullspec:
-    """An image by digest: ``host[:port]/path@sha256:…``. The only way an image is named here."""
-
-    repository: Repository
-    digest: Digest
+        return super().__new__(cls, text)
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``repository[:tag]@digest``; raise Malformed, saying so when it is by tag only."""
+        """Read ``host[:port]/path``; raise Malformed."""
+        return cls(text)
+
+    @property
+    def host(self) -> str:
+        return self.partition("/")[0]
+
+    @property
+    def path(self) -> str:
+        return self.partition("/")[2]
+
+    def at(self, digest: Digest) -> "Pullspec":
+        return Pullspec(f"{self}@{digest}")
+
+
+class Pullspec(str):
+    """An image by digest: ``host[:port]/path@sha256:…``. The only way an image is named here."""
+
+    __slots__ = ()
+
+    def __new__(cls, text: str) -> Self:
         name, at, digest = text.partition("@")
         if not at:
             raise Malformed(f"an image must be named by digest, not by tag: {text[:200]!r}")
         repository, _ = split_tag(name)
-        return cls(Repository.parse(repository), Digest(digest))
+        return super().__new__(cls, f"{Repository(repository)}@{Digest(digest)}")
 
-    def __str__(self) -> str:
-        return f"{self.repository}@{self.digest}"
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read ``repository[:tag]@digest`` (the tag is dropped); raise Malformed, saying so when
+        it is by tag only."""
+        return cls(text)
+
+    @property
+    def repository(self) -> Repository:
+        return Repository(self.partition("@")[0])
+
+    @property
+    def digest(self) -> Digest:
+        return Digest(self.partition("@")[2])
 
 
 def split_tag(name: str) -> tuple[str, str | None]:
