@@ -39,7 +39,7 @@ class Digest(str):
 
 
 class Repository(str):
-    """``host[:port]/path``, where images live. The host is required: there is no default registry."""
+    """``host[:port]/path``, where images live. The host is required: there is no default."""
 
     __slots__ = ()
 
