@@ -4,8 +4,12 @@ Each port is small and speaks in domain values; no client library shows through.
 An implementation raises only the errors below: an error's class says what to do about it.
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
+
+from watcher.core.jobs import Job, JobKind
 
 
 class OutsideError(Exception):
@@ -29,6 +33,162 @@ class Conflict(OutsideError):
     """Someone else changed it first: read again, decide again."""
 
 
+class LeaseLost(Conflict):
+    """Somebody else has the job now: whatever was being done, commit nothing of it."""
+
+
 class Clock(Protocol):
     def now(self) -> datetime:
         """The time in UTC, aware."""
+
+
+# --- memory: records, queue and audit -------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A job and the version it was read at; writing it back needs that version to be the newest."""
+
+    job: Job
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A job that is ours to work on until the lease ends."""
+
+    job: Job
+    version: int
+    fence: int
+    """Grows with every claim; a write with an older one is refused."""
+    attempt: int
+    """How many claims in a row, this one included, ended without a commit. 1 is the first."""
+
+    @property
+    def stored(self) -> Stored:
+        return Stored(self.job, self.version)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuditEntry:
+    """One line of the record for auditors. A change whose entry cannot be written does not happen."""
+
+    at: datetime
+    job: str
+    """Id of the build or update; empty for a refused attempt on something that is not there."""
+    event: str
+    """The event's type name, e.g. `Approved`, or what was refused."""
+    by: str
+    """`relayer`, or the identity of a person."""
+    state: str
+    """The state after it."""
+    detail: str = ""
+    cluster: str = ""
+    pool: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One job's part of a commit."""
+
+    job: Job
+    expected: int
+    """The version that must be the newest; 0 means the job must be new."""
+    fence: int | None = None
+    """The lease under which this is done; None for decisions from outside (a person, the planner)."""
+    due_in_seconds: float | None = 0.0
+    """When a worker shall look at it next; None takes it out of the queue (it has ended)."""
+    keep_lease: bool = False
+    """With a fence: go on working on it under the same lease; `due_in_seconds` is ignored."""
+
+
+class Store(Protocol):
+    """Records, queue and audit. Every method may be repeated; each change is one atomic step.
+
+    Dedupe: a job that has not ended owns its `dedupe_key` (see `watcher.core.jobs`); a second job
+    with the same key is refused with Conflict unless the same commit ends the first.
+    """
+
+    async def get(self, job_id: str) -> Stored:
+        """Raise KeyError if there is none."""
+
+    async def owner(self, dedupe_key: str) -> str | None:
+        """Id of the job that owns the key now (of builds: also the newest that is ready)."""
+
+    async def commit(self, changes: Sequence[Change], audit: Sequence[AuditEntry]) -> list[int]:
+        """Write all or nothing: records, queue, dedupe keys, indexes and audit. Return the versions.
+
+        Raise Conflict if a version is not the newest or a key is taken, LeaseLost if a fence is old.
+        A build that ends makes every update that waits for it due at once.
+        """
+
+    async def claim(
+        self, worker: str, lease_seconds: float, kinds: Sequence[JobKind]
+    ) -> Leased | None:
+        """Take the job that has been due longest, or None. Nobody else gets it while the lease runs."""
+
+    async def renew(self, leased: Leased, lease_seconds: float) -> int:
+        """Prolong the lease; return the newest version of the record (a changed one means somebody
+        decided meanwhile: stop and read again). Raise LeaseLost if it is no longer ours."""
+
+    async def release(self, leased: Leased, *, due_in_seconds: float, failed: bool) -> None:
+        """Give it back unchanged: to be looked at later. `failed` keeps counting attempts, else the
+        count starts again. Raise LeaseLost."""
+
+    async def bury(self, leased: Leased, because: str, audit: AuditEntry) -> None:
+        """Put it among the dead letters: out of the queue until a person revives it."""
+
+    async def dead(self) -> list[tuple[Stored, str]]: ...
+
+    async def revive(self, job_id: str, audit: AuditEntry) -> None:
+        """Back from the dead letters, due now, attempts forgotten. Raise KeyError if not dead."""
+
+    async def wake(self, job_id: str) -> None:
+        """Make a queued job due now if nobody has it leased; a nudge, never needed for correctness."""
+
+    async def wait_due(self, timeout_seconds: float) -> None:
+        """Return when something may be due, or after the timeout. May return too early."""
+
+    async def jobs(self, kind: JobKind, *, ended: bool) -> list[Stored]:
+        """All that have not ended, or the newest 500 that have; newest first."""
+
+    async def history(self, cluster: str, pool: str, limit: int) -> list[Stored]:
+        """Updates of one pool, newest first."""
+
+    async def audit(self, job_id: str | None = None, limit: int = 1000) -> list[AuditEntry]:
+        """Oldest first; the newest `limit` of them."""
+
+    async def audit_only(self, entry: AuditEntry) -> None:
+        """Record something that changed nothing, such as a refused attempt."""
+
+    async def add_log(self, job_id: str, lines: Sequence[str]) -> None:
+        """Append to the job's log; only the newest 2,000 lines of 500 characters are kept."""
+
+    async def log(self, job_id: str) -> list[str]: ...
+
+    async def set_progress(self, job_id: str, progress: Mapping[str, object]) -> None:
+        """What a person sees move (JSON values): not versioned, never decided upon."""
+
+    async def progress(self, job_id: str) -> Mapping[str, object]: ...
+
+    async def remember(self, cluster: str, pool: str, key: str, because: str) -> None:
+        """A build key that shall not be proposed again for this pool (rolled back, rejected …)."""
+
+    async def remembered(self, cluster: str, pool: str) -> Mapping[str, str]:
+        """build key → why."""
+
+    async def forget(self, cluster: str, pool: str) -> None:
+        """A person asked again: everything may be proposed anew."""
+
+    async def put_view(self, key: str, value: Mapping[str, object]) -> None:
+        """A small JSON snapshot for people (the last decision of a pool): last writer wins."""
+
+    async def views(self) -> Mapping[str, Mapping[str, object]]: ...
+
+    async def lead(self, replica: str, lease_seconds: float) -> bool:
+        """Take or prolong the leadership; True while it is ours."""
+
+    async def resign(self, replica: str) -> None: ...
+
+    async def ping(self) -> None:
+        """Raise Transient if the store does not answer."""

@@ -1,0 +1,265 @@
+"""The life of one update: bring one pool of one cluster to one layered image.
+
+The table is the only place that says which state may follow which, and the source of
+docs/lifecycle.mmd. Ends are told apart by what a person must know: before APPLYING the cluster
+was never touched; after it, the pool was brought forward, brought back, or needs a person.
+"""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from watcher.core import approval
+from watcher.core.approval import Approval, ApprovalRules, Binding, Vote
+from watcher.core.facts import ClusterName, Digest, PoolName, Pullspec
+from watcher.core.transition import IllegalTransition
+from watcher.core.update_events import (
+    Applied,
+    Apply,
+    Approved,
+    AskApproval,
+    AwaitBuild,
+    BuildReady,
+    Cleared,
+    ClearForApply,
+    Expired,
+    Failed,
+    FollowRollout,
+    Kind,
+    NotApplied,
+    Override,
+    Rejected,
+    RollBack,
+    RolledBack,
+    RolledOut,
+    Soak,
+    Soaked,
+    Superseded,
+    TakenOver,
+    UndoFailed,
+    UpdateAction,
+    UpdateEvent,
+    UpdateState,
+    Voted,
+    WentWrong,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What the pool shall run, and from what it is made."""
+
+    release_version: str
+    release_image: Pullspec
+    base: Pullspec
+    recipe: str
+    recipe_digest: Digest
+    build_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the configuration says about acting on one pool."""
+
+    approval: ApprovalRules = field(default_factory=ApprovalRules)
+    soak_seconds: int = 600
+    """How long a finished rollout is watched before the update is done. 10 min: MCO's alerts."""
+    node_seconds: int = 1800
+    """How long one node may take to drain, reboot and return. 30 min: twice a slow metal host."""
+
+
+S = UpdateState
+_UNTOUCHED: dict[type, UpdateState] = {
+    Rejected: S.REJECTED,
+    Superseded: S.SUPERSEDED,
+    Failed: S.FAILED,
+}
+UPDATE_TRANSITIONS: dict[UpdateState, dict[type, UpdateState]] = {
+    S.WAITING_FOR_BUILD: {BuildReady: S.AWAITING_APPROVAL, **_UNTOUCHED},
+    S.AWAITING_APPROVAL: {
+        Voted: S.AWAITING_APPROVAL,
+        Approved: S.SCHEDULED,
+        Expired: S.EXPIRED,
+        **_UNTOUCHED,
+    },
+    S.SCHEDULED: {Cleared: S.APPLYING, Expired: S.EXPIRED, **_UNTOUCHED},
+    # From here on the cluster may have been touched, so a failure means going back, unless the
+    # cluster was seen to be untouched.
+    S.APPLYING: {
+        Applied: S.ROLLING_OUT,
+        NotApplied: S.FAILED,
+        WentWrong: S.ROLLING_BACK,
+        TakenOver: S.STUCK,
+    },
+    S.ROLLING_OUT: {RolledOut: S.SOAKING, WentWrong: S.ROLLING_BACK, TakenOver: S.STUCK},
+    S.SOAKING: {Soaked: S.DONE, WentWrong: S.ROLLING_BACK, TakenOver: S.STUCK},
+    S.ROLLING_BACK: {RolledBack: S.ROLLED_BACK, UndoFailed: S.STUCK, TakenOver: S.STUCK},
+    S.DONE: {},
+    S.REJECTED: {},
+    S.EXPIRED: {},
+    S.SUPERSEDED: {},
+    S.FAILED: {},
+    S.ROLLED_BACK: {},
+    S.STUCK: {},
+}
+UPDATE_ENDS = frozenset(state for state, out in UPDATE_TRANSITIONS.items() if not out)
+UNTOUCHED_ENDS = frozenset({S.REJECTED, S.EXPIRED, S.SUPERSEDED, S.FAILED})
+NOT_BEGUN = frozenset({S.WAITING_FOR_BUILD, S.AWAITING_APPROVAL, S.SCHEDULED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    id: str
+    cluster: ClusterName
+    pool: PoolName
+    kind: Kind
+    target: Target
+    policy: Policy
+    because: str
+    """The decision's sentence: why this update was proposed."""
+    requested_by: str
+    """`relayer`, or the person who asked."""
+    created_at: datetime
+    changed_at: datetime
+    expires_at: datetime | None = None
+    """Set while a decision is awaited, and after it while it waits to be used."""
+    state: UpdateState = UpdateState.WAITING_FOR_BUILD
+    build: str = ""
+    image: Pullspec | None = None
+    votes: tuple[Vote, ...] = ()
+    approval: Approval | None = None
+    previous: Override | None = None
+    """Set on the way to APPLYING; None there means: there was none, remove ours to undo."""
+    downgrade_allowed: bool = False
+    """A person asked for exactly this by name."""
+    ended_because: str = ""
+
+    @property
+    def is_ended(self) -> bool:
+        return self.state in UPDATE_ENDS
+
+    @property
+    def binding(self) -> Binding:
+        """What an approval of this update is bound to; there must be an image."""
+        assert self.image is not None, f"update {self.id} is {self.state} without an image"
+        return Binding(
+            update=self.id,
+            image=self.image.digest,
+            base=self.target.base.digest,
+            recipe=self.target.recipe_digest,
+            policy=self.policy.approval.digest(),
+        )
+
+
+def step(update: Update, event: UpdateEvent, *, now: datetime) -> Update:
+    """Return the update after `event`; raise IllegalTransition, else never."""
+    state = UPDATE_TRANSITIONS[update.state].get(type(event))
+    if state is None:
+        raise IllegalTransition(update.state, event)
+    if refusal := _refusal(update, event, now):
+        raise IllegalTransition(update.state, event, refusal)
+    return _after(replace(update, state=state, changed_at=now), event, now)
+
+
+def _refusal(update: Update, event: UpdateEvent, now: datetime) -> str | None:
+    """Return why an event that the table knows is still not to be believed."""
+    match event:
+        case Voted(vote):
+            if vote.binding != update.binding:
+                return "the vote is for something that has changed since"
+            return approval.why_not(update.policy.approval, vote.by) or _too_late(update, now)
+        case Approved(binding):
+            if binding != update.binding:
+                return "the approval is for something that has changed since"
+            rules = update.policy.approval
+            if not rules.auto and (short := approval.missing(rules, binding, update.votes)):
+                return f"{short} more approval(s) needed"
+            return _too_late(update, now)
+        case Expired():
+            if update.expires_at is None or now < update.expires_at:
+                return "it is not time yet"
+        case Cleared(binding, completed_base):
+            given = update.approval
+            if given is None or given.binding != binding or binding != update.binding:
+                return "there is no approval for exactly this"
+            if now >= given.until:
+                return f"the approval was good until {given.until:%Y-%m-%d %H:%M} UTC"
+            if completed_base != update.target.base.digest:
+                return "its base is not that of the release the control plane has completed"
+        case _:
+            pass
+    return None
+
+
+def _too_late(update: Update, now: datetime) -> str | None:
+    if update.expires_at is not None and now >= update.expires_at:
+        return f"the time to decide ended {update.expires_at:%Y-%m-%d %H:%M} UTC"
+    return None
+
+
+def _after(after: Update, event: UpdateEvent, now: datetime) -> Update:
+    match event:
+        case BuildReady(image):
+            until = now + timedelta(seconds=after.policy.approval.ask_seconds)
+            return replace(after, image=image, expires_at=until)
+        case Voted(vote):
+            others = tuple(v for v in after.votes if v.by != vote.by)
+            return replace(after, votes=(*others, vote))
+        case Approved(binding):
+            given = approval.approve(after.policy.approval, binding, after.votes, now=now)
+            assert given is not None, "checked in _refusal"
+            return replace(after, approval=given, expires_at=given.until)
+        case Cleared(_, _, previous):
+            return replace(after, previous=previous, expires_at=None)
+        case Rejected(by, because):
+            return replace(
+                after, ended_because=f"rejected by {by}" + (f": {because}" * bool(because))
+            )
+        case Superseded(by):
+            return replace(after, ended_because=f"superseded by {by}")
+        case Expired():
+            return replace(after, ended_because=f"nobody acted on it in time ({after.expires_at})")
+        case Failed(why) | NotApplied(why) | WentWrong(why) | TakenOver(why):
+            return replace(after, ended_because=why)
+        case UndoFailed(why):
+            return replace(after, ended_because=f"{after.ended_because}; undoing failed: {why}")
+        case Applied() | RolledOut() | Soaked() | RolledBack():
+            return after
+        case never:
+            assert_never(never)
+
+
+def action_for(update: Update) -> UpdateAction | None:
+    """Return what this update waits for us to do; also how work resumes after a crash."""
+    match update.state:
+        case UpdateState.WAITING_FOR_BUILD:
+            return AwaitBuild()
+        case UpdateState.AWAITING_APPROVAL:
+            return AskApproval(update.binding)
+        case UpdateState.SCHEDULED:
+            return ClearForApply(update.binding)
+        case UpdateState.APPLYING:
+            return Apply(_image(update))
+        case UpdateState.ROLLING_OUT:
+            return FollowRollout(_image(update))
+        case UpdateState.SOAKING:
+            return Soak(_image(update))
+        case UpdateState.ROLLING_BACK:
+            return RollBack()
+        case (
+            UpdateState.DONE
+            | UpdateState.REJECTED
+            | UpdateState.EXPIRED
+            | UpdateState.SUPERSEDED
+            | UpdateState.FAILED
+            | UpdateState.ROLLED_BACK
+            | UpdateState.STUCK
+        ):
+            return None
+        case never:
+            assert_never(never)
+
+
+def _image(update: Update) -> Pullspec:
+    assert update.image is not None, f"update {update.id} is {update.state} without an image"
+    return update.image
