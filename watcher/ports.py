@@ -26,7 +26,7 @@ class Transient(OutsideError):
 
 
 class Refused(OutsideError):
-    """The other side understood and said no (401, 403, 404, 422, a wrong digest): do not retry, tell."""
+    """The other side understood and said no (401, 403, 404, 422, a wrong digest): tell, no retry."""
 
 
 class Conflict(OutsideError):
@@ -71,7 +71,7 @@ class Leased:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """One line of the record for auditors. A change whose entry cannot be written does not happen."""
+    """One line for auditors. A change whose entry cannot be written does not happen."""
 
     at: datetime
     job: str
@@ -95,7 +95,7 @@ class Change:
     expected: int
     """The version that must be the newest; 0 means the job must be new."""
     fence: int | None = None
-    """The lease under which this is done; None for decisions from outside (a person, the planner)."""
+    """The lease under which this is done; None for decisions of a person or the planner."""
     due_in_seconds: float | None = 0.0
     """When a worker shall look at it next; None takes it out of the queue (it has ended)."""
     keep_lease: bool = False
@@ -116,16 +116,16 @@ class Store(Protocol):
         """Id of the job that owns the key now (of builds: also the newest that is ready)."""
 
     async def commit(self, changes: Sequence[Change], audit: Sequence[AuditEntry]) -> list[int]:
-        """Write all or nothing: records, queue, dedupe keys, indexes and audit. Return the versions.
+        """Write all or nothing: records, queue, keys, indexes and audit. Return the versions.
 
-        Raise Conflict if a version is not the newest or a key is taken, LeaseLost if a fence is old.
+        Raise Conflict if a version is not the newest or a key is taken, LeaseLost for an old fence.
         A build that ends makes every update that waits for it due at once.
         """
 
     async def claim(
         self, worker: str, lease_seconds: float, kinds: Sequence[JobKind]
     ) -> Leased | None:
-        """Take the job that has been due longest, or None. Nobody else gets it while the lease runs."""
+        """Take the job that has been due longest, or None; it is ours while the lease runs."""
 
     async def renew(self, leased: Leased, lease_seconds: float) -> int:
         """Prolong the lease; return the newest version of the record (a changed one means somebody
@@ -144,7 +144,7 @@ class Store(Protocol):
         """Back from the dead letters, due now, attempts forgotten. Raise KeyError if not dead."""
 
     async def wake(self, job_id: str) -> None:
-        """Make a queued job due now if nobody has it leased; a nudge, never needed for correctness."""
+        """Make a queued job due now unless it is leased; a nudge, never needed to be right."""
 
     async def wait_due(self, timeout_seconds: float) -> None:
         """Return when something may be due, or after the timeout. May return too early."""
