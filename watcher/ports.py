@@ -4,12 +4,16 @@ Each port is small and speaks in domain values; no client library shows through.
 An implementation raises only the errors below: an error's class says what to do about it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
+from watcher.core.facts import Pullspec, Repository
+from watcher.core.images import ImageFacts, Payload
 from watcher.core.jobs import Job, JobKind
+from watcher.core.recipe import Recipe
 
 
 class OutsideError(Exception):
@@ -26,7 +30,7 @@ class Transient(OutsideError):
 
 
 class Refused(OutsideError):
-    """The other side understood and said no (401, 403, 404, 422, a wrong digest): tell, no retry."""
+    """The other side understood and said no (401, 403, 404, 422, a bad digest): tell, no retry."""
 
 
 class Conflict(OutsideError):
@@ -192,3 +196,61 @@ class Store(Protocol):
 
     async def ping(self) -> None:
         """Raise Transient if the store does not answer."""
+
+
+# --- images and builders --------------------------------------------------------------------
+
+
+class Images(Protocol):
+    """Registries. Everything read is checked against its digest to the last byte."""
+
+    async def payload(self, release: Pullspec) -> Payload:
+        """Read a release image; Refused if it is no release payload or was tampered with."""
+
+    async def facts(self, image: Pullspec, architecture: str = "amd64") -> ImageFacts:
+        """Read manifest and configuration; Refused if absent, denied or not of that architecture."""
+
+    async def exists(self, image: Pullspec) -> bool: ...
+
+    async def check_pullable(self, image: Pullspec, pull_secret: bytes) -> None:
+        """Raise Refused unless manifest, configuration and layers can be read with this
+        .dockerconfigjson, as a node would."""
+
+
+Log = Callable[[str], Awaitable[None]]
+"""Takes one line of output of a build."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOrder:
+    """Everything a builder needs; nothing is read from the environment."""
+
+    build: str
+    """Id of the build: names of leftovers begin with it, so that a repeat finds and removes them."""
+    base: Pullspec
+    recipe: Recipe
+    context: Path
+    """The recipe's directory."""
+    target: Repository
+    tag: str
+    """Where the result is pushed; derived from the build key, so that a repeat lands there too."""
+    platforms: tuple[str, ...]
+    """`linux/amd64` … One gives an image, several an index."""
+    labels: Mapping[str, str]
+    """Set on the image, and as annotations on its manifest."""
+    created: datetime
+    """Goes into the image, so that the same order gives the same digest."""
+
+
+class Builder(Protocol):
+    name: str
+
+    def refuses(self, order: BuildOrder) -> list[str]:
+        """Why this builder cannot make this order, naming lines; empty if it can."""
+
+    async def build(self, order: BuildOrder, log: Log) -> Pullspec:
+        """Build and push; return what was pushed. Cancelling it stops it and removes leftovers.
+        Repeating it gives an equal image. Raise Refused (the recipe is at fault) or Transient."""
+
+    async def clean(self, build: str) -> None:
+        """Remove what a crashed attempt at this build left behind."""

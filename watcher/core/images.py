@@ -1,0 +1,44 @@
+"""What an image says of itself: manifest and configuration, as read from a registry."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from watcher.core.facts import Digest, Pullspec
+
+# Labels and annotations: https://specs.opencontainers.org/image-spec/annotations
+BASE_DIGEST = "org.opencontainers.image.base.digest"
+BASE_NAME = "org.opencontainers.image.base.name"
+REVISION = "org.opencontainers.image.revision"
+CREATED = "org.opencontainers.image.created"
+VERSION = "org.opencontainers.image.version"
+BUILD_KEY = "io.relayer.build"
+RECIPE = "io.relayer.recipe"
+"""Digest of the recipe the image was made from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFacts:
+    """One platform's image."""
+
+    image: Pullspec
+    """By the digest that was asked for: of the index where the image is one."""
+    manifest_digest: Digest
+    """Of the platform's own manifest."""
+    os: str
+    architecture: str
+    """As in OCI: amd64, arm64, ppc64le, s390x."""
+    diff_ids: tuple[Digest, ...]
+    """Digests of the uncompressed layers, the base's first."""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    created: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Payload:
+    """What we read of a release image."""
+
+    image: Pullspec
+    version: str
+    tags: Mapping[str, str]
+    """Tag name → pullspec, verbatim from release-manifests/image-references."""
