@@ -1,0 +1,143 @@
+"""The Machine Config Operator's rules: who selects what, which wins, whose node it is.
+
+Sources: machine-config-operator pkg/controller/common/helpers.go (MergeMachineConfigs),
+pkg/controller/render/render_controller.go, pkg/helpers (pool membership).
+"""
+
+from collections.abc import Iterable, Mapping
+
+import semver
+
+from watcher.core.cluster import ClusterView, MachineConfig, Meta, Node, Pool, Requirement, Selector
+from watcher.core.facts import PoolName
+
+PREFIX = "machineconfiguration.openshift.io/"
+ROLE = PREFIX + "role"
+GENERATED_BY = PREFIX + "generated-by-controller-version"
+CURRENT_CONFIG = PREFIX + "currentConfig"
+DESIRED_CONFIG = PREFIX + "desiredConfig"
+NODE_STATE = PREFIX + "state"
+NODE_REASON = PREFIX + "reason"
+PREBUILT = "10-prebuiltimage-osimageurl-"
+"""Install-time on-cluster layering: made by MCO, frozen for ever, never ours to touch."""
+
+
+def override_name(pool: PoolName) -> str:
+    """Our MachineConfig of a pool. 99-: up to 4.20 it must sort after 01-<role>-kubelet."""
+    return f"99-{pool}-relayer-osimage"
+
+
+def minor_of(version: str) -> tuple[int, int]:
+    """``4.16.3`` → (4, 16); raise ValueError. OpenShift versions are semver."""
+    parsed = semver.Version.parse(version)
+    return parsed.major, parsed.minor
+
+
+def _meets(requirement: Requirement, labels: Mapping[str, str]) -> bool:
+    value = labels.get(requirement.key)
+    match requirement.operator:
+        case "In":
+            return value is not None and value in requirement.values
+        case "NotIn":
+            return value is None or value not in requirement.values
+        case "Exists":
+            return value is not None
+        case "DoesNotExist":
+            return value is None
+        case _:
+            # An operator we do not know selects nothing: guessing could reach a foreign pool.
+            return False
+
+
+def selects(selector: Selector | None, labels: Mapping[str, str]) -> bool:
+    """Whether a label selector matches. None matches nothing, an empty one everything."""
+    if selector is None:
+        return False
+    return all(labels.get(k) == v for k, v in selector.match_labels.items()) and all(
+        _meets(requirement, labels) for requirement in selector.match_expressions
+    )
+
+
+def is_generated(machine_config: MachineConfig) -> bool:
+    """Made by a controller: carries the base itself up to 4.20, and is ignored from 4.21 on."""
+    return bool(machine_config.meta.annotations.get(GENERATED_BY))
+
+
+def merge_order(
+    machine_configs: Iterable[MachineConfig], *, version: str
+) -> tuple[MachineConfig, ...]:
+    """Return them as MCO merges them for this version: the last one that says something wins.
+
+    From 4.15: those of role worker by name, then all others by name. Before: plainly by name.
+    """
+    by_name = sorted(machine_configs, key=lambda mc: mc.meta.name)
+    if minor_of(version) < (4, 15):
+        return tuple(by_name)
+    return tuple(sorted(by_name, key=lambda mc: mc.meta.labels.get(ROLE) != "worker"))
+
+
+def winner(
+    pool: Pool, machine_configs: Iterable[MachineConfig], *, version: str
+) -> MachineConfig | None:
+    """Return the MachineConfig whose osImageURL the pool gets, None for the release's own image.
+
+    A generated one that wins over an override (possible up to 4.20) is returned too: the caller
+    can tell by `is_generated`.
+    """
+    chosen = [
+        mc
+        for mc in machine_configs
+        if mc.os_image_url
+        and selects(pool.machine_config_selector, mc.meta.labels)
+        and not (is_generated(mc) and minor_of(version) >= (4, 21))
+    ]
+    ordered = merge_order(chosen, version=version)
+    if not ordered or all(is_generated(mc) for mc in ordered):
+        return None
+    return ordered[-1]
+
+
+def winner_if_applied(view: ClusterView, pool: Pool, *, version: str) -> MachineConfig | None:
+    """Return who would win if our override were there with some image."""
+    name = override_name(pool.name)
+    ours = MachineConfig(
+        meta=Meta(name=name, labels={ROLE: pool.name}), os_image_url="ours-if-applied"
+    )
+    others = [mc for mc in view.machine_configs.values() if mc.meta.name != name]
+    return winner(pool, [*others, ours], version=version)
+
+
+def pools_hit(view: ClusterView, machine_config: MachineConfig) -> tuple[PoolName, ...]:
+    """Return every pool that selects a MachineConfig: one of role worker hits inheriting pools."""
+    labels = machine_config.meta.labels
+    return tuple(p.name for p in view.pools.values() if selects(p.machine_config_selector, labels))
+
+
+def pool_of(node: Node, pools: Mapping[str, Pool]) -> str | None:
+    """Return the pool a node belongs to; None for none, for Windows and for two custom pools."""
+    if node.meta.labels.get("kubernetes.io/os") == "windows":
+        return None
+    names = {p.meta.name for p in pools.values() if selects(p.node_selector, node.meta.labels)}
+    for built_in in ("master", "arbiter"):
+        if built_in in names:
+            return built_in
+    custom = names - {"worker"}
+    if len(custom) > 1:
+        return None  # MCO reports an error and leaves the node alone
+    return next(iter(custom), "worker" if "worker" in names else None)
+
+
+def nodes_of(view: ClusterView, pool: str) -> tuple[Node, ...]:
+    """Return the pool's nodes, by name."""
+    mine = (n for n in view.nodes.values() if pool_of(n, view.pools) == pool)
+    return tuple(sorted(mine, key=lambda n: n.meta.name))
+
+
+def max_unavailable(pool: Pool, nodes: int) -> int:
+    """Return how many nodes may be down at once: percentages round down, never below 1."""
+    text = pool.max_unavailable.strip()
+    try:
+        number = nodes * int(text[:-1]) // 100 if text.endswith("%") else int(text)
+    except ValueError:
+        number = 1  # MCO's default; an unreadable value is the cluster's business
+    return max(1, number)

@@ -1,0 +1,171 @@
+"""Where a cluster stands on its way between releases, and which base a pool should have.
+
+Rules: CVO pkg/cvo/status.go; MCO operator/sync.go getOSImageURLsFromConfigMap, install/
+image-references per branch, controller/osimagestream. All of it is keyed on image digests: a
+version alone is ambiguous (single to multi arch, nightlies).
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from watcher.core import mco
+from watcher.core.cluster import ClusterVersion, ClusterView, Pool
+from watcher.core.facts import Malformed, Pullspec
+from watcher.core.images import Payload
+
+PAYLOAD_ANNOTATION = mco.PREFIX + "release-payload-image"
+DEFAULT_STREAM = "rhel-9"
+"""MCO's built-in default for clusters installed as 4.x."""
+
+
+class Stage(StrEnum):
+    COMPLETED = "completed"
+    REQUESTED = "requested"
+    """A person asked for a release that the CVO has not accepted."""
+    IN_PROGRESS = "in-progress"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Release:
+    version: str
+    image: Pullspec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseState:
+    desired: Release
+    stage: Stage
+    completed: bool
+    """history[0] is the desired image and Completed: only then may its base be applied."""
+    sentence: str
+
+
+def _condition(cv: ClusterVersion, kind: str) -> tuple[str, str]:
+    return next(((c.status, c.message) for c in cv.conditions if c.type == kind), ("", ""))
+
+
+def release_state(cv: ClusterVersion) -> ReleaseState:
+    """Read ClusterVersion; raise Malformed if the desired image is not named by digest."""
+    desired = Release(version=cv.desired_version, image=Pullspec(cv.desired_image))
+    newest = cv.history[0] if cv.history else None
+    # A Partial entry may carry a completion time (it was abandoned): only the state counts.
+    completed = (
+        newest is not None and newest.image == cv.desired_image and newest.state == "Completed"
+    )
+    requested = (cv.requested_image and cv.requested_image != cv.desired_image) or (
+        not cv.requested_image
+        and cv.requested_version
+        and cv.requested_version != cv.desired_version
+    )
+    _, progress = _condition(cv, "Progressing")
+    if requested:
+        status, message = _condition(cv, "ReleaseAccepted")
+        wanted = cv.requested_version or cv.requested_image
+        told = f": {message}" if status != "True" and message else ""
+        sentence = f"{wanted} was asked for and is not accepted yet{told}"
+        return ReleaseState(
+            desired=desired, stage=Stage.REQUESTED, completed=completed, sentence=sentence
+        )
+    if completed:
+        sentence = f"{desired.version} is completed"
+        return ReleaseState(
+            desired=desired, stage=Stage.COMPLETED, completed=True, sentence=sentence
+        )
+    sentence = f"upgrading to {desired.version}" + (f": {progress}" if progress else "")
+    return ReleaseState(
+        desired=desired, stage=Stage.IN_PROGRESS, completed=False, sentence=sentence
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Base:
+    """The OS image that a release names for a pool's stream."""
+
+    image: Pullspec
+    release: Release
+    stream: str
+    source: str
+    """Where it was read: OSImageStream, ConfigMap or payload."""
+
+
+@dataclass(frozen=True, slots=True)
+class NeedsPayload:
+    """The cluster does not say it (yet): read the release image, then ask again."""
+
+    release: Pullspec
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownBase:
+    because: str
+
+
+def effective_stream(view: ClusterView, pool: Pool) -> str:
+    """Return pool's own stream, else (custom pools) the worker pool's, else the default's."""
+    if pool.os_image_stream:
+        return pool.os_image_stream
+    worker = view.pools.get("worker")
+    if pool.name not in ("master", "arbiter", "worker") and worker and worker.os_image_stream:
+        return worker.os_image_stream
+    if view.os_image_stream and view.os_image_stream.default_stream:
+        return view.os_image_stream.default_stream
+    return DEFAULT_STREAM
+
+
+def os_tags(version: str, stream: str) -> tuple[str, ...]:
+    """Return the payload tags that may hold the OS image, best first; empty if not layerable."""
+    if mco.minor_of(version) < (4, 12):
+        return ()  # machine-os-content: an OSTree in a container, nothing can be built on it
+    if "okd" in version:
+        return ("stream-coreos", "fedora-coreos")
+    if stream == "rhel-10":
+        return ("rhel-coreos-10",)
+    if mco.minor_of(version) == (4, 12):
+        return ("rhel-coreos-8",)
+    return ("rhel-coreos",)
+
+
+def expected_base(
+    view: ClusterView, pool: Pool, state: ReleaseState, payload: Payload | None
+) -> Base | NeedsPayload | UnknownBase:
+    """Return the base that the pool should have under the desired release.
+
+    OSImageStream if it was made from that very release; else the ConfigMap, once the upgrade is
+    completed and it names that version; else the payload itself, which is there from the start.
+    """
+    release, stream = state.desired, effective_stream(view, pool)
+    found, source = _from_cluster(view, state, stream)
+    if not found:
+        if payload is None or payload.image.digest != release.image.digest:
+            return NeedsPayload(release.image)
+        tags = os_tags(release.version, stream)
+        if not tags:
+            return UnknownBase(
+                f"release {release.version} has no OS image to build on (needs 4.12)"
+            )
+        found = next((payload.tags[tag] for tag in tags if tag in payload.tags), "")
+        source = "payload"
+        if not found:
+            return UnknownBase(f"release {release.version} has no image tag {' or '.join(tags)!r}")
+    try:
+        image = Pullspec(found)
+    except Malformed as error:
+        return UnknownBase(f"{source} of {release.version} names its OS image wrongly: {error}")
+    return Base(image=image, release=release, stream=stream, source=source)
+
+
+def _from_cluster(view: ClusterView, state: ReleaseState, stream: str) -> tuple[str, str]:
+    streams = view.os_image_stream
+    made_from = streams.meta.annotations.get(PAYLOAD_ANNOTATION) if streams else None
+    if streams and made_from == str(state.desired.image) and stream in streams.images:
+        return streams.images[stream], "OSImageStream"
+    urls = view.os_image_urls
+    if (
+        urls
+        and state.completed
+        and stream == DEFAULT_STREAM  # the ConfigMap holds the RHEL 9 image, always
+        and urls.release_version == state.desired.version
+    ):
+        return urls.base_image, "ConfigMap"
+    return "", ""
