@@ -1,0 +1,49 @@
+"""Container registries: images read and written, every digest checked.
+
+Small on purpose: what Relayer needs of the OCI distribution specification, and no policy. The names
+below are what the rest of the product uses.
+"""
+
+from watcher.clients.registry.client import RegistryClient
+from watcher.clients.registry.credentials import Credentials, Login
+from watcher.clients.registry.errors import (
+    BadContent,
+    NotFound,
+    Tampered,
+    TooLarge,
+    Unauthorised,
+)
+from watcher.clients.registry.model import (
+    LINUX_AMD64,
+    Descriptor,
+    ImageConfig,
+    IndexEntry,
+    Manifest,
+    Platform,
+)
+from watcher.clients.registry.payload import NoSuchTag, ReleasePayload, read_payload
+from watcher.clients.registry.settings import Limits, RegistrySettings
+from watcher.clients.registry.writer import Carried
+
+__all__ = [
+    "LINUX_AMD64",
+    "BadContent",
+    "Carried",
+    "Credentials",
+    "Descriptor",
+    "ImageConfig",
+    "IndexEntry",
+    "Limits",
+    "Login",
+    "Manifest",
+    "NoSuchTag",
+    "NotFound",
+    "Platform",
+    "RegistryClient",
+    "RegistrySettings",
+    "ReleasePayload",
+    "Tampered",
+    "TooLarge",
+    "Unauthorised",
+    "read_payload",
+]

@@ -1,0 +1,210 @@
+"""Which images a release consists of, read from the release image itself.
+
+As `oc adm release info` does: the last layer only, the files ``image-references`` (an ImageStream)
+and ``release-metadata`` under ``release-manifests/``. Unlike it, the layer is hashed to its end,
+though both files come first in it: what is named here becomes the operating system of nodes.
+"""
+
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass
+
+import msgspec
+
+from watcher.clients.registry.errors import BadContent, NotFound, TooLarge, clean
+from watcher.clients.registry.model import LINUX_AMD64, Descriptor, Manifest, Platform, decode
+from watcher.clients.registry.reader import Reader, choose
+from watcher.clients.registry.settings import Limits
+from watcher.clients.registry.tarfiles import TarFiles
+from watcher.core.facts import Malformed, Pullspec
+from watcher.ports import Refused
+
+REFERENCES = "release-manifests/image-references"
+METADATA = "release-manifests/release-metadata"
+_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
+_PIECE = 256 * 1024
+"""Inflated bytes held at a time."""
+
+
+class NoSuchTag(NotFound):
+    """The release has no image under this name."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePayload:
+    """What a release image says about its release."""
+
+    image: Pullspec
+    """The image that was read; for an index, the index."""
+    version: str
+    images: Mapping[str, str]
+    """Tag → where the image is, as the payload has it, mirrors not considered."""
+    annotations: Mapping[str, Mapping[str, str]]
+    """Tag → annotations, of every tag that has any."""
+    metadata: Mapping[str, str]
+
+    def image_for(self, tag: str) -> Pullspec:
+        """The image of a tag; raise NoSuchTag, or Refused when it is not named by digest."""
+        name = self.images.get(tag)
+        if name is None:
+            raise NoSuchTag(f'no image tag "{clean(tag)}" exists in the release image {self.image}')
+        try:
+            return Pullspec.parse(name)
+        except Malformed as error:
+            raise BadContent(f"tag {clean(tag)} of {self.image}: {clean(error)}") from error
+
+
+class _From(msgspec.Struct):
+    kind: str = ""
+    name: str = ""
+
+
+class _Tag(msgspec.Struct, rename={"source": "from"}):
+    name: str
+    source: _From | None = None
+    annotations: dict[str, str] | None = None
+
+
+class _Spec(msgspec.Struct):
+    tags: list[_Tag]
+
+
+class _References(msgspec.Struct):
+    kind: str
+    spec: _Spec
+
+
+class _Metadata(msgspec.Struct):
+    kind: str
+    version: str
+    metadata: dict[str, str] | None = None
+
+
+async def read_payload(
+    reader: Reader, ref: Pullspec, *, platform: Platform = LINUX_AMD64, limits: Limits | None = None
+) -> ReleasePayload:
+    """Read a release image; raise NotFound, BadContent, Tampered, TooLarge, or Transient.
+
+    Of an index the entry for `platform` is read, or its only entry.
+    """
+    limits = limits or Limits()
+    manifest = await _image(reader, ref, platform)
+    if not manifest.layers:
+        raise BadContent(f"{ref} is no release image: it has no layers")
+    files = await _files(reader, manifest, manifest.layers[-1], limits)
+    for name in (REFERENCES, METADATA):
+        if name not in files:
+            raise BadContent(f"{ref} is no release image: its last layer has no {name}")
+    references = decode(files[REFERENCES], _References, what=f"{REFERENCES} of {ref}")
+    metadata = decode(files[METADATA], _Metadata, what=f"{METADATA} of {ref}")
+    return _payload(ref, references, metadata)
+
+
+async def _image(reader: Reader, ref: Pullspec, platform: Platform) -> Manifest:
+    top = await reader.manifest(ref)
+    if not top.is_index:
+        return top
+    only = len(top.entries) == 1
+    entry = top.entries[0] if only else choose(top, platform)
+    return await reader.child(top, entry.descriptor)
+
+
+async def _files(
+    reader: Reader, manifest: Manifest, layer: Descriptor, limits: Limits
+) -> dict[str, bytes]:
+    """The wanted files of a layer. A problem in it counts only once the layer's digest is right."""
+    what = f"last layer {layer.digest} of {manifest.ref}"
+    if layer.size > limits.payload_layer:
+        raise TooLarge(f"{what}: {layer.size} bytes; the layer limit is {limits.payload_layer}")
+    inflating = _Inflating(TarFiles(frozenset({REFERENCES, METADATA}), limits=limits), limits)
+    problem: Refused | None = None
+    blob = reader.blob(manifest.repository, layer.digest, size=layer.size)
+    async with aclosing(blob) as chunks:
+        async for chunk in chunks:
+            if problem is None:
+                problem = _fed(inflating, chunk)
+    problem = problem or _fed(inflating, None)
+    if problem is not None:
+        raise type(problem)(f"{what}: {problem}") from problem
+    return inflating.files.found
+
+
+def _fed(inflating: "_Inflating", chunk: bytes | None) -> Refused | None:
+    try:
+        inflating.close() if chunk is None else inflating.feed(chunk)
+    except (BadContent, TooLarge) as error:
+        return error
+    return None
+
+
+class _Inflating:
+    """Passes a layer on to `files`, inflated if need be, until these have what they want."""
+
+    def __init__(self, files: TarFiles, limits: Limits) -> None:
+        self.files = files
+        self._limit = limits.payload_inflated
+        self._inflated = 0
+        self._begin = b""
+        self._gzip: zlib._Decompress | None = None
+        self._known = False
+
+    def feed(self, chunk: bytes) -> None:
+        """Take the next compressed bytes; none are looked at once the files are complete."""
+        if not self._known:
+            self._begin += chunk
+            if len(self._begin) < len(_ZSTD):
+                return
+            chunk, self._begin = self._begin, b""
+            self._recognise(chunk)
+        for piece in self._pieces(chunk):
+            self._inflated += len(piece)
+            if self._inflated > self._limit:
+                raise TooLarge(f"inflates to more than the limit of {self._limit} bytes")
+            self.files.feed(piece)
+
+    def close(self) -> None:
+        """Say that the layer is at its end; raise BadContent when its contents are not."""
+        if self.files.wants_more and self._gzip is not None and not self._gzip.eof:
+            raise BadContent("the gzip stream ends too early")
+        self.files.close()
+
+    def _recognise(self, start: bytes) -> None:
+        """By its first bytes, as other readers do: the media type of a layer is not reliable."""
+        if start.startswith(_ZSTD):
+            raise BadContent("compressed with zstd, which releases are not")
+        self._known = True
+        self._gzip = _gunzip() if start.startswith(_GZIP) else None
+
+    def _pieces(self, chunk: bytes) -> Iterator[bytes]:
+        if self._gzip is None:
+            yield chunk
+            return
+        more_inside = False
+        while (chunk or more_inside) and self.files.wants_more:
+            if self._gzip.eof:
+                self._gzip = _gunzip()  # a gzip file may have several members
+            try:
+                piece = self._gzip.decompress(chunk, _PIECE)
+            except zlib.error as error:
+                raise BadContent(f"malformed gzip: {clean(error)}") from error
+            yield piece
+            chunk = self._gzip.unused_data or self._gzip.unconsumed_tail
+            more_inside = len(piece) == _PIECE and not self._gzip.eof
+
+
+def _gunzip() -> "zlib._Decompress":
+    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+
+
+def _payload(ref: Pullspec, references: _References, metadata: _Metadata) -> ReleasePayload:
+    if references.kind != "ImageStream" or metadata.kind != "cincinnati-metadata-v0":
+        kinds = clean(f"{references.kind} and {metadata.kind}")
+        raise BadContent(f"{ref}: image-references and release-metadata have the kinds {kinds}")
+    images: dict[str, str] = {}
+    for tag in references.spec.tags:
+        # The first that names an image counts, as for `oc`.
+        if tag.source and tag.source.kind == "DockerImage" and tag.source.name:
+            images.setdefault(tag.name, tag.source.name)
+    annotations = {tag.name: tag.annotations for tag in references.spec.tags if tag.annotations}
+    return ReleasePayload(ref, metadata.version, images, annotations, metadata.metadata or {})

@@ -1,0 +1,54 @@
+"""How registries are reached, and how much is read from them.
+
+Every limit has a default that real images stay far below; each is named in the error it causes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that is read of one thing, in bytes unless said otherwise."""
+
+    manifest: int = 4 * MIB
+    """The limit that registries themselves keep for a pushed manifest."""
+    token: int = 64 * 1024
+    config: int = 8 * MIB
+    """A config lists one history entry a layer; a large real one has about 50 KiB."""
+    payload_layer: int = 256 * MIB
+    """Compressed. A real payload's last layer has about 13 MB."""
+    payload_inflated: int = 1024 * MIB
+    payload_file: int = 16 * MIB
+    """image-references of 4.12 has about 130 KiB."""
+    payload_entries: int = 50_000
+    """Entries of the layer's archive; a real one has under two thousand."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrySettings:
+    """Trust, times and limits. Hosts are named as in a pullspec: ``host`` or ``host:port``."""
+
+    ca_files: Mapping[str, Path] = field(default_factory=dict)
+    """More certificate authorities (PEM) for one host, beside those of the system."""
+    insecure_hosts: frozenset[str] = frozenset()
+    """Hosts spoken to over plain HTTP. Nothing else ever is."""
+    use_proxy_environment: bool = True
+    """Whether HTTPS_PROXY, HTTP_PROXY and NO_PROXY count."""
+    connect_seconds: float = 10.0
+    read_seconds: float = 30.0
+    """The longest silence within an answer, and within a request's body."""
+    call_seconds: float = 120.0
+    """One small call with all its retries: manifest, config, token, HEAD."""
+    blob_seconds: float = 3600.0
+    """One blob with all its retries: a base of 1.5 GB at 4 Mbit/s takes 50 minutes."""
+    attempts: int = 5
+    """How often one request is sent in all, when the answer is 429, 502, 503, 504 or none."""
+    backoff_seconds: float = 0.5
+    """The first pause between attempts; doubles each time, plus or minus half by chance."""
+    backoff_budget_seconds: float = 45.0
+    """All pauses of one call together; a longer Retry-After is handed to the caller instead."""
+    limits: Limits = field(default_factory=Limits)
