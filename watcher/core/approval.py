@@ -5,7 +5,6 @@ recipe and the policy. If any of them changes the approval is worth nothing.
 """
 
 import hashlib
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -30,19 +29,6 @@ class ApprovalRules:
     """Without a decision for this long the update expires. 24 h: everybody's working day once."""
     keep_seconds: int = 7 * 24 * 3600
     """An approval not used for this long is void. 7 days: the next weekly window."""
-
-    def digest(self) -> Digest:
-        """A digest of the rules; part of every binding."""
-        fields = [
-            self.auto,
-            self.quorum,
-            sorted(self.approvers),
-            self.reason_required,
-            self.ask_seconds,
-            self.keep_seconds,
-        ]
-        text = json.dumps(fields, separators=(",", ":"))
-        return Digest("sha256:" + hashlib.sha256(text.encode()).hexdigest())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

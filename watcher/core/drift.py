@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-import semver
-
+from watcher.core import mco
 from watcher.core.cluster import Pool
 from watcher.core.facts import ClusterName, Digest, PoolName
 from watcher.core.lineage import Lineage
@@ -182,11 +181,7 @@ def _difference(seen: Observation, base: Base, recipe: RecipeSeen) -> str:
 
 def _downgrade(seen: Observation, base: Base) -> str | None:
     had = seen.running.lineage.release_version if seen.running else ""
-    try:
-        older = bool(had) and semver.compare(base.release.version, had) < 0
-    except ValueError:
-        return None  # not a version: nothing to compare, the base digest decides
-    if not older:
+    if not had or not mco.is_older(base.release.version, than=had):
         return None
     return (
         f"runs the base of {had}, newer than {base.release.version}; "

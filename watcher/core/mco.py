@@ -33,6 +33,14 @@ def minor_of(version: str) -> tuple[int, int]:
     return parsed.major, parsed.minor
 
 
+def is_older(version: str, *, than: str) -> bool:
+    """Whether a release is older than another; False where one of them is no version."""
+    try:
+        return semver.Version.parse(version) < semver.Version.parse(than)
+    except ValueError:
+        return False
+
+
 def _meets(requirement: Requirement, labels: Mapping[str, str]) -> bool:
     value = labels.get(requirement.key)
     match requirement.operator:

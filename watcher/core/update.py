@@ -5,7 +5,9 @@ docs/lifecycle.mmd. Ends are told apart by what a person must know: before APPLY
 was never touched; after it, the pool was brought forward, brought back, or needs a person.
 """
 
-from dataclasses import dataclass, field, replace
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -43,6 +45,7 @@ from watcher.core.update_events import (
     Voted,
     WentWrong,
 )
+from watcher.core.windows import Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,10 +65,17 @@ class Policy:
     """What the configuration says about acting on one pool."""
 
     approval: ApprovalRules = field(default_factory=ApprovalRules)
+    windows: tuple[Window, ...] = ()
+    """When it may be applied; none means at any time."""
     soak_seconds: int = 600
     """How long a finished rollout is watched before the update is done. 10 min: MCO's alerts."""
     node_seconds: int = 1800
     """How long one node may take to drain, reboot and return. 30 min: twice a slow metal host."""
+
+    def digest(self) -> Digest:
+        """A digest of all of it; part of every binding."""
+        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return Digest("sha256:" + hashlib.sha256(text.encode()).hexdigest())
 
 
 S = UpdateState
@@ -147,7 +157,7 @@ class Update:
             image=self.image.digest,
             base=self.target.base.digest,
             recipe=self.target.recipe_digest,
-            policy=self.policy.approval.digest(),
+            policy=self.policy.digest(),
         )
 
 

@@ -1,0 +1,155 @@
+"""What must hold at the very moment an update is applied. All are evaluated; each failure tells.
+
+A list of small functions, each returning None or the sentence why not: people see all that is
+in the way at once, not one at a time.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from watcher.core import mco, windows
+from watcher.core.drift import Observation
+from watcher.core.facts import Digest
+from watcher.core.release import Base
+from watcher.core.update import Policy, Update
+from watcher.core.update_events import Kind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """An update, and everything freshly read that decides whether it may be applied now."""
+
+    update: Update
+    seen: Observation | None
+    """None: there is no such pool in the cluster."""
+    policy: Policy | None
+    """What the configuration says now; None: the pool is no longer configured."""
+    pull_problem: str | None
+    """Why a node could not pull the image with the cluster's pull secret."""
+    now: datetime
+
+
+Precondition = Callable[[Scene, Observation], str | None]
+
+
+def unmet(scene: Scene) -> list[str]:
+    """Return every reason why the update may not be applied now; empty if it may."""
+    if scene.seen is None:
+        return [f"there is no MachineConfigPool {scene.update.pool} in {scene.update.cluster}"]
+    found = [check(scene, scene.seen) for check in PRECONDITIONS]
+    return [sentence for sentence in found if sentence]
+
+
+def completed_base(seen: Observation) -> Digest | None:
+    """Return the base of the release that the control plane has completed, if it has."""
+    if seen.release.completed and isinstance(seen.base, Base):
+        return seen.base.image.digest
+    return None
+
+
+def _release_completed(scene: Scene, seen: Observation) -> str | None:
+    return None if seen.release.completed else f"the control plane: {seen.release.sentence}"
+
+
+def _base_is_the_release_s(scene: Scene, seen: Observation) -> str | None:
+    base = completed_base(seen)
+    if base is not None and base != scene.update.target.base.digest:
+        return "its base is not that of the release the cluster runs now"
+    return None
+
+
+def _not_paused(scene: Scene, seen: Observation) -> str | None:
+    return "the pool is paused" if seen.pool.paused else None
+
+
+def _not_degraded(scene: Scene, seen: Observation) -> str | None:
+    for kind in ("Degraded", "NodeDegraded", "RenderDegraded"):
+        if seen.pool.is_true(kind):
+            return f"the pool is degraded: {seen.pool.message(kind) or kind}"
+    return None
+
+
+def _not_updating(scene: Scene, seen: Observation) -> str | None:
+    pool = seen.pool
+    settled = (
+        not pool.is_true("Updating")
+        and pool.is_true("Updated")
+        and pool.meta.generation <= pool.observed_generation
+        and pool.status_configuration == pool.spec_configuration
+    )
+    return (
+        None if settled else f"the pool is updating ({pool.updated_count} of {pool.machine_count})"
+    )
+
+
+def _not_owned(scene: Scene, seen: Observation) -> str | None:
+    return f"MachineOSConfig {seen.owner} owns the pool's image" if seen.owner else None
+
+
+def _no_stream(scene: Scene, seen: Observation) -> str | None:
+    if seen.pool.os_image_stream and scene.update.kind is Kind.LAYERED:
+        return f"the pool sets osImageStream {seen.pool.os_image_stream}"
+    return None
+
+
+def _ours_would_win(scene: Scene, seen: Observation) -> str | None:
+    if scene.update.kind is Kind.LAYERED and seen.would_win != seen.our_name:
+        return f"MachineConfig {seen.would_win} would win over {seen.our_name}"
+    return None
+
+
+def _pullable(scene: Scene, seen: Observation) -> str | None:
+    return f"nodes cannot pull the image: {scene.pull_problem}" if scene.pull_problem else None
+
+
+def _not_a_downgrade(scene: Scene, seen: Observation) -> str | None:
+    had = seen.running.lineage.release_version if seen.running else ""
+    if not had or scene.update.downgrade_allowed or scene.update.kind is Kind.STOCK:
+        return None
+    if mco.is_older(scene.update.target.release_version, than=had):
+        return f"it would go back from {had} to {scene.update.target.release_version}"
+    return None
+
+
+def _approval_valid(scene: Scene, seen: Observation) -> str | None:
+    given = scene.update.approval
+    if given is None or given.binding != scene.update.binding:
+        return "there is no approval for exactly this"
+    if scene.now >= given.until:
+        return f"its approval was good until {given.until:%Y-%m-%d %H:%M} UTC"
+    return None
+
+
+def _policy_unchanged(scene: Scene, seen: Observation) -> str | None:
+    if scene.policy is None:
+        return "the pool is no longer in the configuration"
+    if scene.policy.digest() != scene.update.policy.digest():
+        return "the policy of the pool changed since it was approved"
+    return None
+
+
+def _window_open(scene: Scene, seen: Observation) -> str | None:
+    opens = windows.opens_at(scene.update.policy.windows, now=scene.now)
+    if opens is None:
+        return "none of the pool's windows opens within a week"
+    if opens > scene.now:
+        return f"the next window opens {opens:%Y-%m-%d %H:%M} UTC"
+    return None
+
+
+PRECONDITIONS: tuple[Precondition, ...] = (
+    _approval_valid,
+    _policy_unchanged,
+    _release_completed,
+    _base_is_the_release_s,
+    _not_owned,
+    _no_stream,
+    _ours_would_win,
+    _not_a_downgrade,
+    _not_degraded,
+    _not_paused,
+    _not_updating,
+    _pullable,
+    _window_open,
+)
