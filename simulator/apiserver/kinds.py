@@ -1,0 +1,93 @@
+"""Which resources the API server serves.
+
+A cluster without a feature does not know its kinds at all, so a kind can be away
+(404 for its whole path, as for a CRD that was never installed) and come back later.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One resource of one API group and version."""
+
+    group: str
+    """Empty for the core group."""
+    version: str
+    plural: str
+    kind: str
+    namespaced: bool = False
+    has_status: bool = False
+    """Served with a ``/status`` subresource: main writes leave the status alone and vice versa."""
+    custom: bool = True
+    """Defined by a CRD: no strategic merge patch, and PUT needs a resourceVersion."""
+    counts_generation: bool = True
+    """Most core kinds have no ``metadata.generation``."""
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def resource(self) -> str:
+        """``machineconfigpools.machineconfiguration.openshift.io``, as in error messages."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+
+def _core(plural: str, kind: str, *, namespaced: bool = False, has_status: bool = False) -> Kind:
+    return Kind("", "v1", plural, kind, namespaced, has_status, False, False)
+
+
+CONFIG_MAPS = _core("configmaps", "ConfigMap", namespaced=True)
+SECRETS = _core("secrets", "Secret", namespaced=True)
+EVENTS = _core("events", "Event", namespaced=True)
+NAMESPACES = _core("namespaces", "Namespace", has_status=True)
+NODES = _core("nodes", "Node", has_status=True)
+
+CLUSTER_VERSIONS = Kind(
+    "config.openshift.io", "v1", "clusterversions", "ClusterVersion", has_status=True
+)
+
+_MCO = "machineconfiguration.openshift.io"
+POOLS = Kind(_MCO, "v1", "machineconfigpools", "MachineConfigPool", has_status=True)
+MACHINE_CONFIGS = Kind(_MCO, "v1", "machineconfigs", "MachineConfig")
+OS_CONFIGS = Kind(_MCO, "v1", "machineosconfigs", "MachineOSConfig", has_status=True)
+OS_IMAGE_STREAMS = Kind(_MCO, "v1", "osimagestreams", "OSImageStream", has_status=True)
+CONTROLLER_CONFIGS = Kind(_MCO, "v1", "controllerconfigs", "ControllerConfig", has_status=True)
+
+ALL = (
+    CONFIG_MAPS,
+    SECRETS,
+    EVENTS,
+    NAMESPACES,
+    NODES,
+    CLUSTER_VERSIONS,
+    POOLS,
+    MACHINE_CONFIGS,
+    OS_CONFIGS,
+    OS_IMAGE_STREAMS,
+    CONTROLLER_CONFIGS,
+)
+
+
+class Kinds:
+    """The kinds one server knows, some of them perhaps away."""
+
+    def __init__(self, kinds: tuple[Kind, ...] = ALL) -> None:
+        self._known = {(k.group, k.version, k.plural): k for k in kinds}
+        self._away: set[Kind] = set()
+
+    def find(self, group: str, version: str, plural: str) -> Kind | None:
+        """The served kind at that path, or None."""
+        kind = self._known.get((group, version, plural))
+        return None if kind in self._away else kind
+
+    def serves(self, kind: Kind) -> bool:
+        return kind not in self._away
+
+    def set_away(self, kind: Kind, *, away: bool) -> None:
+        (self._away.add if away else self._away.discard)(kind)
+
+    def __iter__(self) -> Iterator[Kind]:
+        return (k for k in self._known.values() if k not in self._away)
