@@ -17,13 +17,17 @@ import structlog
 from watcher.core import build, jobs, update
 from watcher.core.build import Build, BuildFailed
 from watcher.core.jobs import Action, Event, Job, JobKind
+from watcher.core.update import NOT_BEGUN, Update
+from watcher.core.update_events import Failed
 from watcher.ports import (
     AuditEntry,
     Change,
     Clock,
     Conflict,
     Leased,
+    LeaseLost,
     OutsideError,
+    Refused,
     Store,
     Transient,
 )
@@ -158,7 +162,7 @@ class Worker:
             await self._crashed(leased, error)
 
     async def _act(self, leased: Leased, action: Action) -> Event | Later:
-        """Run the handler while its lease is renewed; stop it when the job is no longer as it was."""
+        """Run the handler while its lease is renewed; stop it when the job has changed."""
         async with asyncio.TaskGroup() as group:
             work = group.create_task(_outcome(self._handled(leased.job, action)))
             renewal = group.create_task(_outcome(self._renewed(leased)))
