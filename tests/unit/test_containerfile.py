@@ -57,7 +57,7 @@ def test_the_escape_directive_changes_continuation() -> None:
     ids=["unknown character", "twice"],
 )
 def test_a_wrong_escape_directive_is_refused(text: str) -> None:
-    with pytest.raises(Malformed, match="line [12]: "):
+    with pytest.raises(Malformed, match=r"line [12]: "):
         scan(text)
 
 
