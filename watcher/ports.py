@@ -10,7 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from watcher.core.facts import Pullspec, Repository
+from watcher.core.cluster import ClusterView, Pool
+from watcher.core.facts import ClusterName, PoolName, Pullspec, Repository
 from watcher.core.images import ImageFacts, Payload
 from watcher.core.jobs import Job, JobKind
 from watcher.core.recipe import Recipe
@@ -208,7 +209,7 @@ class Images(Protocol):
         """Read a release image; Refused if it is no release payload or was tampered with."""
 
     async def facts(self, image: Pullspec, architecture: str = "amd64") -> ImageFacts:
-        """Read manifest and configuration; Refused if absent, denied or not of that architecture."""
+        """Read manifest and configuration; Refused if absent, denied or of other architecture."""
 
     async def exists(self, image: Pullspec) -> bool: ...
 
@@ -226,7 +227,7 @@ class BuildOrder:
     """Everything a builder needs; nothing is read from the environment."""
 
     build: str
-    """Id of the build: names of leftovers begin with it, so that a repeat finds and removes them."""
+    """Id of the build: leftovers are named by it, so that a repeat finds and removes them."""
     base: Pullspec
     recipe: Recipe
     context: Path
@@ -254,3 +255,41 @@ class Builder(Protocol):
 
     async def clean(self, build: str) -> None:
         """Remove what a crashed attempt at this build left behind."""
+
+
+# --- clusters -------------------------------------------------------------------------------
+
+
+class FieldConflict(Conflict):
+    """Another field manager owns what we would write; the sentence names it. Never forced."""
+
+
+class Cluster(Protocol):
+    """One OpenShift cluster: what is known of it, and the few things we ever change there."""
+
+    name: ClusterName
+
+    def view(self) -> ClusterView:
+        """What the watches know now; cheap."""
+
+    async def fresh_view(self) -> ClusterView:
+        """Read everything that decides an apply from the API server itself, nodes excepted."""
+
+    async def apply_override(
+        self, *, name: str, pool: PoolName, image: Pullspec, annotations: Mapping[str, str]
+    ) -> None:
+        """Server-side apply of our MachineConfig; a repeat changes nothing. Raise FieldConflict."""
+
+    async def delete_override(self, name: str) -> None:
+        """Delete our MachineConfig; nothing if it is gone. Refused if it is not ours."""
+
+    async def set_paused(
+        self, pool: Pool, *, paused: bool, annotations: Mapping[str, str | None]
+    ) -> None:
+        """Pause or unpause as of the version that was read; Conflict if it has changed since."""
+
+    async def annotate_pool(self, pool: PoolName, annotations: Mapping[str, str | None]) -> None:
+        """Merge into the pool's annotations; None removes one."""
+
+    async def pull_secret(self) -> bytes:
+        """The global pull secret: .dockerconfigjson of openshift-config/pull-secret."""
