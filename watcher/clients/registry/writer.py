@@ -1,6 +1,6 @@
 """Writing to registries: blobs and manifests.
 
-A blob in memory is sent in one piece (POST, PUT), any other as a stream (POST, PATCH, PUT): then its
+A blob in memory is sent in one piece (POST, PUT), others as a stream (POST, PATCH, PUT): then the
 digest is checked on our side before the PUT that makes it exist.
 """
 
