@@ -123,11 +123,8 @@ class Rest:
         metadata = document.setdefault("metadata", {})
         if target.kind.has_status and target.kind.custom:
             document.pop("status", None)
-        if target.kind.namespaced:
-            if not target.namespace:
-                raise status.bad_request("the namespace of the object must be in the path")
-            if isinstance(metadata, dict):
-                metadata.setdefault("namespace", target.namespace)
+        if isinstance(metadata, dict) and target.namespace:
+            metadata.setdefault("namespace", target.namespace)
         return Answer(201, _encoded(self._writer.create(target.kind, document, call.by)))
 
     def _update(self, call: Call) -> Answer:

@@ -97,41 +97,45 @@ class Watches:
     def open(self) -> None:
         self._closed = False
 
-    async def stream(self, asked: WatchRequest) -> AsyncIterator[bytes]:
-        """Yield pieces of whole lines until the timeout, an expired revision or the end."""
+    def stream(self, asked: WatchRequest) -> AsyncIterator[bytes]:
+        """Begin now, and yield pieces of whole lines until the timeout, an expired revision or
+        the end of the server or the kind."""
         table = self._store.table(asked.kind)
         if 0 < asked.revision < table.compacted:
-            yield _expired(asked.revision, table.compacted)
-            return
-        sent = self._store.revision if asked.revision == 0 else asked.revision
-        if asked.revision == 0:
-            yield self._initial(asked)
-        loop = asyncio.get_running_loop()
-        end = loop.time() + asked.timeout_seconds
-        next_bookmark = loop.time() + self._bookmark_seconds
-        bookmarks_asked = self._bookmarks_asked
-        position = table.appended - sum(1 for c in table.log if c.revision > sent)
+            return _only(_expired(asked.revision, table.compacted))
+        first = self._initial(asked) if asked.revision == 0 else b""
+        sent = asked.revision or self._store.revision
+        position = table.appended - sum(1 for change in table.log if change.revision > sent)
+        return self._follow(asked, first, sent, position, self._bookmarks_asked)
+
+    async def _follow(
+        self, asked: WatchRequest, first: bytes, sent: int, position: int, bookmarks_asked: int
+    ) -> AsyncIterator[bytes]:
+        if first:
+            yield first
+        table = self._store.table(asked.kind)
+        clock = asyncio.get_running_loop().time
+        end = clock() + asked.timeout_seconds
+        next_bookmark = clock() + self._bookmark_seconds
         while not self._closed and self._kinds.serves(asked.kind):
             if position < table.appended - len(table.log):
                 yield _expired(sent, table.compacted)
                 return
-            news = _new(table.log, table.appended - position)
-            if news:
+            if news := _new(table.log, table.appended - position):
                 position += len(news)
                 sent = news[-1].revision
                 if piece := b"".join(_line(asked, change) for change in news):
                     yield piece
                 continue
             sent = max(sent, self._store.revision)
-            due = loop.time() >= next_bookmark or bookmarks_asked != self._bookmarks_asked
-            if asked.bookmarks and due:
+            if clock() >= next_bookmark or bookmarks_asked != self._bookmarks_asked:
                 bookmarks_asked = self._bookmarks_asked
-                yield _bookmark(asked.kind, sent)
-            if due:
-                next_bookmark = loop.time() + self._bookmark_seconds
-            if loop.time() >= end:
+                next_bookmark = clock() + self._bookmark_seconds
+                if asked.bookmarks:
+                    yield _bookmark(asked.kind, sent)
+            if clock() >= end:
                 return
-            await self._bell.wait(max(0.0, min(end, next_bookmark) - loop.time()))
+            await self._bell.wait(max(0.0, min(end, next_bookmark) - clock()))
 
     def _initial(self, asked: WatchRequest) -> bytes:
         page = self._store.page(
@@ -144,6 +148,10 @@ class Watches:
         if asked.initial_events:
             lines += _bookmark(asked.kind, page.revision, initial=True)
         return lines
+
+
+async def _only(piece: bytes) -> AsyncIterator[bytes]:
+    yield piece
 
 
 def _new(log: deque[Change], behind: int) -> list[Change]:

@@ -61,7 +61,10 @@ class Writer:
             raise status.invalid(
                 kind, name[:80], "metadata.name", f'Invalid value: "{name}": {why}'
             )
-        key = (metadata.get("namespace", "") if kind.namespaced else "", name)
+        namespace = metadata.get("namespace", "") if kind.namespaced else ""
+        if kind.namespaced and not namespace:
+            raise status.bad_request("the namespace of the object must be named")
+        key = (namespace, name)
         if self.store.find(kind, name, key[0]):
             raise status.already_exists(kind, name)
         self._born(kind, metadata, name)
