@@ -33,7 +33,7 @@ class Fault:
     after: int = 0
     """`cut`, `corrupt`: how many bytes of the body are sent right before."""
     pause_seconds: float = 0.01
-    """`slow`: between pieces of 1 KiB."""
+    """`slow`: before each piece of 1 KiB."""
 
     def fits(self, method: str, path: str) -> bool:
         return self.count > 0 and method == self.method and bool(re.fullmatch(self.path, path))

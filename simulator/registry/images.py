@@ -266,11 +266,12 @@ async def push_to(
     *,
     tag: str | None = None,
     credentials: Credentials | None = None,
+    settings: RegistrySettings | None = None,
 ) -> Pullspec:
     """Push to the registry at ``http[s]://host[:port]`` with a connection of its own."""
     scheme, _, host = url.rstrip("/").partition("://")
     insecure = frozenset({host}) if scheme == "http" else frozenset[str]()
-    settings = RegistrySettings(insecure_hosts=insecure)
+    settings = settings or RegistrySettings(insecure_hosts=insecure, use_proxy_environment=False)
     async with RegistryClient.opened(settings, credentials) as client:
         return await push(client, Repository(f"{host}/{path}"), image, tag=tag)
 

@@ -299,7 +299,7 @@ async def _with_fault(
             request.transport.close()
         return stream
     for at in range(0, len(body), 1024):
-        await stream.write(body[at : at + 1024])
         await asyncio.sleep(fault.pause_seconds)
+        await stream.write(body[at : at + 1024])
     await stream.write_eof()
     return stream

@@ -46,7 +46,7 @@ def challenges(header: str) -> list[Challenge]:
     starts = [
         m for m in _CHALLENGE.finditer(header) if not any(a < m.start(1) < b for a, b in quoted)
     ]
-    ends = [m.start() for m in starts[1:]] + [len(header)]
+    ends = [*(m.start() for m in starts[1:]), len(header)][: len(starts)]
     return [
         Challenge(start[1].lower(), _parameters(header[start.end() : end]))
         for start, end in zip(starts, ends, strict=True)

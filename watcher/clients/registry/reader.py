@@ -243,12 +243,18 @@ def _fits(offered: Platform, asked: Platform) -> bool:
 def _split(ref: Ref) -> tuple[Repository, str]:
     if isinstance(ref, Pullspec):
         return ref.repository, ref.digest
-    repository, tag = ref
+    return ref[0], checked_tag(*ref)
+
+
+def checked_tag(repository: Repository, tag: str) -> str:
+    """The tag itself; raise Refused for what is none, so that it cannot turn a path elsewhere."""
     try:
-        split_tag(f"{repository}:{tag}")
+        _, found = split_tag(f"{repository}:{tag}")
     except Malformed as error:
         raise Refused(f"{repository}: {clean(error)}") from error
-    return repository, tag
+    if found != tag:
+        raise Refused(f"{repository}: not a tag: {clean(tag)!r}")
+    return tag
 
 
 def _with(call: Call, header: str | None) -> Call:

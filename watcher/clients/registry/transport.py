@@ -171,7 +171,7 @@ class Transport:
         if key not in self._pools:
             asked = self.settings
             pool = httpx.AsyncClient(
-                verify=self._trust(key[1]),
+                verify=self._trust(key[1]) if url.scheme == "https" else False,
                 trust_env=asked.use_proxy_environment,
                 follow_redirects=False,
                 timeout=httpx.Timeout(asked.read_seconds, connect=asked.connect_seconds),

@@ -14,9 +14,9 @@ import httpx
 from watcher.clients.registry.checked import Checked
 from watcher.clients.registry.errors import Tampered, TooLarge, Unauthorised, clean
 from watcher.clients.registry.model import Descriptor, digest_of
-from watcher.clients.registry.reader import Reader
+from watcher.clients.registry.reader import Reader, checked_tag
 from watcher.clients.registry.transport import Body, Call, Stream, check
-from watcher.core.facts import Digest, Malformed, Repository, split_tag
+from watcher.core.facts import Digest, Repository
 from watcher.ports import OutsideError, Refused, Transient
 
 _CREATED = frozenset({201})
@@ -186,10 +186,7 @@ def _checked_reference(repository: Repository, reference: str, raw: bytes) -> Di
         if reference != digest:
             raise Tampered(f"manifest {repository}@{clean(reference)}: the bytes have {digest}")
         return digest
-    try:
-        split_tag(f"{repository}:{reference}")
-    except Malformed as error:
-        raise Refused(f"{repository}: {clean(error)}") from error
+    checked_tag(repository, reference)
     return digest
 
 
