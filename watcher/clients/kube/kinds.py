@@ -1,0 +1,140 @@
+"""What is watched, and every right the cluster client uses.
+
+`RBAC_RULES` is the one list of rights: the manifests are compared with it by a test.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from watcher.clients.kube import wire
+
+F = TypeVar("F")
+
+MCO_GROUP = "machineconfiguration.openshift.io"
+MCO_NAMESPACE = "openshift-machine-config-operator"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind(Generic[F]):
+    """One kind of object, where it is served, and how it becomes a fact."""
+
+    title: str
+    group: str
+    versions: tuple[str, ...]
+    """In order of preference; the first that is served is used."""
+    resource: str
+    struct: type[msgspec.Struct]
+    convert: Callable[[Any], F]
+    """Struct → fact; raises Malformed where a fact cannot be made of it."""
+    namespace: str = ""
+    only: str = ""
+    """Watch this one name only."""
+    page_size: int = 500
+    required: bool = False
+    """Without it nothing can be said of the cluster."""
+    heartbeats: bool = False
+    """Objects that are rewritten all the time without a change of what we read."""
+
+    def path(self, version: str) -> str:
+        base = f"/apis/{self.group}/{version}" if self.group else f"/api/{version}"
+        inside = f"/namespaces/{self.namespace}" if self.namespace else ""
+        return f"{base}{inside}/{self.resource}"
+
+
+CLUSTER_VERSION = Kind(
+    title="ClusterVersion",
+    group="config.openshift.io",
+    versions=("v1",),
+    resource="clusterversions",
+    struct=wire.ClusterVersionWire,
+    convert=wire.cluster_version,
+    only="version",
+    required=True,
+)
+POOL = Kind(
+    title="MachineConfigPool",
+    group=MCO_GROUP,
+    versions=("v1",),
+    resource="machineconfigpools",
+    struct=wire.PoolWire,
+    convert=wire.pool,
+    required=True,
+)
+MACHINE_CONFIG = Kind(
+    title="MachineConfig",
+    group=MCO_GROUP,
+    versions=("v1",),
+    resource="machineconfigs",
+    struct=wire.MachineConfigWire,
+    convert=wire.machine_config,
+    # A rendered MachineConfig is up to 1.5 MiB of JSON, most often 0.2: 25 keep a page small.
+    page_size=25,
+    required=True,
+)
+NODE = Kind(
+    title="Node",
+    group="",
+    versions=("v1",),
+    resource="nodes",
+    struct=wire.NodeWire,
+    convert=wire.node,
+    required=True,
+    heartbeats=True,
+)
+OS_IMAGE_URLS = Kind(
+    title="ConfigMap",
+    group="",
+    versions=("v1",),
+    resource="configmaps",
+    struct=wire.OsImageUrlsWire,
+    convert=wire.os_image_urls,
+    namespace=MCO_NAMESPACE,
+    only="machine-config-osimageurl",
+)
+MACHINE_OS_CONFIG = Kind(
+    title="MachineOSConfig",
+    group=MCO_GROUP,
+    versions=("v1", "v1alpha1"),
+    resource="machineosconfigs",
+    struct=wire.MachineOsConfigWire,
+    convert=wire.machine_os_config,
+)
+OS_IMAGE_STREAM = Kind(
+    title="OSImageStream",
+    group=MCO_GROUP,
+    versions=("v1", "v1alpha1"),
+    resource="osimagestreams",
+    struct=wire.OsImageStreamWire,
+    convert=wire.os_image_stream,
+    only="cluster",
+)
+KINDS: tuple[Kind[Any], ...] = (
+    CLUSTER_VERSION,
+    POOL,
+    MACHINE_CONFIG,
+    NODE,
+    OS_IMAGE_URLS,
+    MACHINE_OS_CONFIG,
+    OS_IMAGE_STREAM,
+)
+
+PULL_SECRET_PATH = "/api/v1/namespaces/openshift-config/secrets/pull-secret"  # noqa: S105 (no secret)
+
+_READ = ("get", "list", "watch")
+RBAC_RULES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
+    ("config.openshift.io", "clusterversions", _READ),
+    # create and patch: a server-side apply of a MachineConfig that does not exist yet needs both.
+    (MCO_GROUP, "machineconfigs", (*_READ, "create", "patch", "delete")),
+    (MCO_GROUP, "machineconfigpools", (*_READ, "patch")),
+    (MCO_GROUP, "machineosconfigs", _READ),
+    (MCO_GROUP, "osimagestreams", _READ),
+    ("", "nodes", _READ),
+    # Only machine-config-osimageurl in openshift-machine-config-operator.
+    ("", "configmaps", _READ),
+    # Only pull-secret in openshift-config.
+    ("", "secrets", ("get",)),
+)
+"""(API group, resource, verbs)."""

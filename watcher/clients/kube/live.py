@@ -1,0 +1,243 @@
+"""Asking and changing a cluster now, past every cache: for the moment before and of an apply.
+
+Each write is small, names what it must find unchanged (uid, resourceVersion, field owner), and
+can be repeated: server-side apply of the same body changes nothing, a second delete finds nothing.
+"""
+
+import base64
+import binascii
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TypeVar, cast
+from urllib.parse import quote
+
+import msgspec
+
+from watcher.clients.kube import errors, kinds, listing, wire
+from watcher.clients.kube.errors import Request
+from watcher.clients.kube.kinds import Kind
+from watcher.clients.kube.session import Session
+from watcher.core.cluster import OUR_PREFIX, ClusterView, MachineConfig, Pool
+from watcher.core.facts import ClusterName, Malformed, PoolName
+from watcher.ports import Clock, Conflict, Refused
+
+F = TypeVar("F")
+
+FIELD_MANAGER = "relayer"
+ROLE_LABEL = wire.MCO_PREFIX + "role"
+_MERGE_PATCH = "application/merge-patch+json"
+_APPLY_PATCH = "application/apply-patch+yaml"
+"""Server-side apply; JSON is YAML."""
+_FRESH_KINDS = tuple(k for k in kinds.KINDS if k is not kinds.NODE)
+
+
+class Secret(wire.Wire):
+    data: dict[str, str] | None = None
+
+
+class Live:
+    """Reads and writes of one cluster. Every method raises OutsideError, translated once."""
+
+    def __init__(self, session: Session, *, clock: Clock) -> None:
+        self.name = ClusterName(session.cluster)
+        self._session = session
+        self._clock = clock
+
+    async def read_pool(self, name: PoolName) -> Pool:
+        """Raises Refused when there is no such pool."""
+        return await self._get(kinds.POOL, name)
+
+    async def read_machine_config(self, name: str) -> MachineConfig | None:
+        """None when there is no such MachineConfig."""
+        try:
+            return await self._get(kinds.MACHINE_CONFIG, name)
+        except errors.NotFound:
+            return None
+
+    async def fresh_view(self) -> ClusterView:
+        """Everything the preconditions of an apply need, read now; no nodes.
+
+        Raises Refused where a kind may not be read: what is not known must not look absent.
+        """
+        began = self._clock.now()
+        found: dict[str, Mapping[str, object]] = {}
+        problems: list[str] = []
+        for kind in _FRESH_KINDS:
+            listed = await listing.list_served(self._session, kind)
+            if listed is None and kind.required:
+                raise Refused(
+                    f"cluster {self.name} serves no {kind.title}: it has no machine-config"
+                    " operator, or its API server is still starting"
+                )
+            if listed is not None:
+                found[kind.title] = listed.facts
+                problems += listed.malformed.values()
+        return assemble(self.name, found, observed_at=began, problems=tuple(problems))
+
+    async def apply_override(
+        self, name: str, *, pool: PoolName, os_image_url: str, annotations: Mapping[str, str]
+    ) -> MachineConfig:
+        """Make MachineConfig `name` say that `pool` runs `os_image_url`.
+
+        Server-side apply as field manager `relayer`, never forced. Repeating it with the same
+        arguments changes nothing. Raises FieldConflict when someone else owns one of the fields.
+        """
+        body = {
+            "apiVersion": f"{kinds.MCO_GROUP}/v1",
+            "kind": "MachineConfig",
+            "metadata": {
+                "name": name,
+                "labels": {ROLE_LABEL: pool},
+                "annotations": dict(annotations),
+            },
+            "spec": {"osImageURL": os_image_url},
+        }
+        return await self._patch(
+            kinds.MACHINE_CONFIG, name, body, content_type=_APPLY_PATCH, force=False
+        )
+
+    async def delete_override(self, name: str, *, uid: str) -> None:
+        """Remove our MachineConfig `name`. Nothing happens when it is gone already.
+
+        Raises Refused when it carries no annotation of ours, Conflict when `uid` is another's
+        (deleted and made anew) or it was changed between our look and the delete.
+        """
+        found = await self.read_machine_config(name)
+        if found is None:
+            return
+        if not any(key.startswith(OUR_PREFIX) for key in found.meta.annotations):
+            raise Refused(
+                f"cluster {self.name}: MachineConfig {name} carries no annotation {OUR_PREFIX}…:"
+                " it is not ours and is not deleted"
+            )
+        if found.meta.uid != uid:
+            raise Conflict(
+                f"cluster {self.name}: MachineConfig {name} was deleted and made anew meanwhile"
+            )
+        version = found.meta.resource_version
+        try:
+            await self._session.change(
+                self._request(kinds.MACHINE_CONFIG, "delete", name),
+                method="DELETE",
+                path=_path(kinds.MACHINE_CONFIG, name),
+                body={
+                    "apiVersion": "v1",
+                    "kind": "DeleteOptions",
+                    "preconditions": {"uid": uid, "resourceVersion": version},
+                },
+            )
+        except errors.NotFound:
+            return
+
+    async def set_paused(
+        self,
+        pool: PoolName,
+        *,
+        paused: bool,
+        annotations: Mapping[str, str | None],
+        resource_version: str,
+    ) -> Pool:
+        """Pause or unpause, and set (or with None remove) annotations, in one write.
+
+        Raises Conflict when the pool is no longer at `resource_version`.
+        """
+        body = {
+            "metadata": {"resourceVersion": resource_version, "annotations": dict(annotations)},
+            "spec": {"paused": paused},
+        }
+        return await self._patch(kinds.POOL, pool, body, content_type=_MERGE_PATCH)
+
+    async def annotate_pool(self, pool: PoolName, *, annotations: Mapping[str, str | None]) -> Pool:
+        """Set annotations of a pool; None removes one."""
+        body = {"metadata": {"annotations": dict(annotations)}}
+        return await self._patch(kinds.POOL, pool, body, content_type=_MERGE_PATCH)
+
+    async def pull_secret(self) -> bytes:
+        """The cluster's global pull secret, a Docker auth file. Never keep or log it."""
+        request = Request(
+            cluster=self.name,
+            verb="get",
+            group="",
+            resource="secrets",
+            name="pull-secret",
+            namespace="openshift-config",
+        )
+        body = await self._session.fetch(request, path=kinds.PULL_SECRET_PATH)
+        try:
+            data = msgspec.json.decode(body, type=Secret).data or {}
+            return base64.b64decode(data[".dockerconfigjson"], validate=True)
+        except (msgspec.MsgspecError, UnicodeDecodeError, binascii.Error, KeyError) as error:
+            # Without the error's text: it may quote the secret.
+            raise Refused(f"{request}: it holds no readable .dockerconfigjson") from error
+
+    async def _get(self, kind: Kind[F], name: str) -> F:
+        request = self._request(kind, "get", name)
+        body = await self._session.fetch(request, path=_path(kind, name))
+        return _fact(kind, request, body)
+
+    async def _patch(
+        self,
+        kind: Kind[F],
+        name: str,
+        body: object,
+        *,
+        content_type: str,
+        force: bool | None = None,
+    ) -> F:
+        request = self._request(kind, "patch", name)
+        query = {"fieldManager": FIELD_MANAGER}
+        if force is not None:
+            query["force"] = str(force).lower()
+        answer = await self._session.change(
+            request,
+            method="PATCH",
+            path=_path(kind, name),
+            query=query,
+            body=body,
+            content_type=content_type,
+        )
+        return _fact(kind, request, answer)
+
+    def _request(self, kind: Kind[F], verb: str, name: str) -> Request:
+        return Request(
+            cluster=self.name, verb=verb, group=kind.group, resource=kind.resource, name=name
+        )
+
+
+def assemble(
+    name: ClusterName,
+    found: Mapping[str, Mapping[str, object]],
+    *,
+    observed_at: datetime,
+    problems: tuple[str, ...],
+) -> ClusterView:
+    """A view from facts by kind's title and object's name; nothing is copied."""
+
+    def of(kind: Kind[F]) -> Mapping[str, F]:
+        return cast("Mapping[str, F]", found.get(kind.title, {}))
+
+    return ClusterView(
+        cluster=name,
+        observed_at=observed_at,
+        cluster_version=of(kinds.CLUSTER_VERSION).get(kinds.CLUSTER_VERSION.only),
+        pools=of(kinds.POOL),
+        machine_configs=of(kinds.MACHINE_CONFIG),
+        nodes=of(kinds.NODE),
+        os_image_urls=of(kinds.OS_IMAGE_URLS).get(kinds.OS_IMAGE_URLS.only),
+        machine_os_configs=of(kinds.MACHINE_OS_CONFIG),
+        os_image_stream=of(kinds.OS_IMAGE_STREAM).get(kinds.OS_IMAGE_STREAM.only),
+        problems=problems,
+    )
+
+
+def _path(kind: Kind[F], name: str) -> str:
+    return f"{kind.path(kind.versions[0])}/{quote(name, safe='')}"
+
+
+def _fact(kind: Kind[F], request: Request, body: bytes) -> F:
+    try:
+        return kind.convert(msgspec.json.decode(body, type=kind.struct))
+    except (msgspec.MsgspecError, UnicodeDecodeError, Malformed) as error:
+        raise Refused(
+            f"{request}: the answer cannot be read ({errors.clean(str(error))})"
+        ) from error

@@ -1,0 +1,396 @@
+"""From the API's JSON to the facts of `watcher.core.cluster`.
+
+Every kind has one msgspec Struct with only the fields we use, so that whatever else an object
+carries (managed fields, Ignition bodies) is skipped by the decoder and never becomes a Python
+object. A list may be null wherever Kubernetes allows it: Go writes an empty slice so.
+"""
+
+import sys
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Generic, TypeVar
+
+import msgspec
+
+from watcher.core.cluster import (
+    ClusterVersion,
+    Condition,
+    HistoryEntry,
+    MachineConfig,
+    MachineOsConfig,
+    Meta,
+    Node,
+    OsImageStream,
+    OsImageUrls,
+    Pool,
+    Requirement,
+    Selector,
+)
+from watcher.core.facts import Malformed
+
+MCO_PREFIX = "machineconfiguration.openshift.io/"
+# kubectl keeps the whole applied object here: for a MachineConfig that is its Ignition body.
+_LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+_EMPTY: Mapping[str, str] = {}
+
+W = TypeVar("W")
+
+
+class Wire(msgspec.Struct, rename="camel", gc=False):
+    """Fields are named as in the API. `gc=False`: a decoded object cannot be part of a cycle."""
+
+
+class MetaWire(Wire):
+    name: str
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    labels: dict[str, str] | None = None
+    annotations: dict[str, str] | None = None
+
+
+class ConditionWire(Wire):
+    type: str
+    status: str
+    reason: str = ""
+    message: str = ""
+    last_transition_time: datetime | None = None
+
+
+class Named(Wire):
+    name: str = ""
+
+
+class VersionAndImage(Wire):
+    version: str = ""
+    image: str = ""
+
+
+class HistoryWire(Wire):
+    state: str
+    version: str = ""
+    image: str = ""
+
+
+class ClusterVersionSpec(Wire):
+    desired_update: VersionAndImage | None = None
+
+
+class ClusterVersionStatus(Wire):
+    desired: VersionAndImage = VersionAndImage()
+    history: list[HistoryWire] | None = None
+    conditions: list[ConditionWire] | None = None
+    observed_generation: int = 0
+
+
+class ClusterVersionWire(Wire):
+    metadata: MetaWire
+    spec: ClusterVersionSpec = ClusterVersionSpec()
+    status: ClusterVersionStatus = ClusterVersionStatus()
+
+
+class RequirementWire(Wire):
+    key: str
+    operator: str
+    values: list[str] | None = None
+
+
+class SelectorWire(Wire):
+    match_labels: dict[str, str] | None = None
+    match_expressions: list[RequirementWire] | None = None
+
+
+class PoolConfiguration(Wire):
+    name: str = ""
+    source: list[Named] | None = None
+
+
+class PoolSpec(Wire):
+    paused: bool = False
+    max_unavailable: int | str | None = None
+    machine_config_selector: SelectorWire | None = None
+    node_selector: SelectorWire | None = None
+    os_image_stream: Named | None = None
+    configuration: PoolConfiguration = PoolConfiguration()
+
+
+class PoolStatus(Wire):
+    configuration: Named = Named()
+    observed_generation: int = 0
+    machine_count: int = 0
+    updated_machine_count: int = 0
+    ready_machine_count: int = 0
+    unavailable_machine_count: int = 0
+    degraded_machine_count: int = 0
+    conditions: list[ConditionWire] | None = None
+
+
+class PoolWire(Wire):
+    metadata: MetaWire
+    spec: PoolSpec = PoolSpec()
+    status: PoolStatus = PoolStatus()
+
+
+class MachineConfigSpec(Wire):
+    os_image_url: str = msgspec.field(default="", name="osImageURL")
+    extensions: list[str] | None = None
+    kernel_type: str = ""
+
+
+class MachineConfigWire(Wire):
+    metadata: MetaWire
+    spec: MachineConfigSpec = MachineConfigSpec()
+
+
+class NodeSpec(Wire):
+    unschedulable: bool = False
+
+
+class NodeInfo(Wire):
+    architecture: str = ""
+    os_image: str = ""
+    kubelet_version: str = ""
+
+
+class NodeCondition(Wire):
+    type: str
+    status: str
+
+
+class NodeStatus(Wire):
+    conditions: list[NodeCondition] | None = None
+    node_info: NodeInfo = NodeInfo()
+
+
+class NodeWire(Wire):
+    metadata: MetaWire
+    spec: NodeSpec = NodeSpec()
+    status: NodeStatus = NodeStatus()
+
+
+class OsImageUrlsData(Wire):
+    release_version: str = ""
+    base_image: str = msgspec.field(default="", name="baseOSContainerImage")
+
+
+class OsImageUrlsWire(Wire):
+    metadata: MetaWire
+    data: OsImageUrlsData | None = None
+
+
+class MachineOsConfigSpec(Wire):
+    machine_config_pool: Named = Named()
+
+
+class MachineOsConfigWire(Wire):
+    metadata: MetaWire
+    spec: MachineOsConfigSpec = MachineOsConfigSpec()
+
+
+class StreamWire(Wire):
+    name: str
+    os_image: str = ""
+
+
+class OsImageStreamStatus(Wire):
+    default_stream: str = ""
+    available_streams: list[StreamWire] | None = None
+
+
+class OsImageStreamWire(Wire):
+    metadata: MetaWire
+    status: OsImageStreamStatus = OsImageStreamStatus()
+
+
+class Cause(Wire):
+    reason: str = ""
+    message: str = ""
+    field: str = ""
+
+
+class StatusDetails(Wire):
+    causes: list[Cause] | None = None
+    retry_after_seconds: int = 0
+
+
+class Status(Wire):
+    """The API server's answer where there is no object to give."""
+
+    kind: str = ""
+    code: int = 0
+    reason: str = ""
+    message: str = ""
+    details: StatusDetails | None = None
+
+
+class ListMeta(Wire):
+    resource_version: str = ""
+    # `continue` is a word of Python's.
+    next_page: str = msgspec.field(default="", name="continue")
+
+
+class Page(Wire):
+    """One page of a list. Items stay raw, so that one malformed object costs only itself."""
+
+    metadata: ListMeta = ListMeta()
+    items: list[msgspec.Raw] | None = None
+
+
+class Event(msgspec.Struct, Generic[W], gc=False):
+    """One line of a watch."""
+
+    type: str
+    object: W
+
+
+class Head(Wire):
+    """The little that even a malformed object, a bookmark or a Status has."""
+
+    metadata: ListMeta | None = None
+
+
+class NamedHead(Wire):
+    metadata: Named = Named()
+
+
+def cluster_version(wire: ClusterVersionWire) -> ClusterVersion:
+    """Raises Malformed while the cluster does not say what it is working towards."""
+    requested = wire.spec.desired_update or VersionAndImage()
+    status = wire.status
+    if not status.desired.image:
+        raise Malformed("status.desired.image is missing")
+    return ClusterVersion(
+        meta=_meta(wire.metadata),
+        desired_version=status.desired.version,
+        desired_image=status.desired.image,
+        requested_version=requested.version,
+        requested_image=requested.image,
+        history=tuple(
+            HistoryEntry(state=h.state, version=h.version, image=h.image)
+            for h in status.history or ()
+        ),
+        conditions=_conditions(status.conditions),
+        observed_generation=status.observed_generation,
+    )
+
+
+def pool(wire: PoolWire) -> Pool:
+    spec, status = wire.spec, wire.status
+    return Pool(
+        meta=_meta(wire.metadata),
+        paused=spec.paused,
+        max_unavailable="1" if spec.max_unavailable is None else str(spec.max_unavailable),
+        machine_config_selector=_selector(spec.machine_config_selector),
+        node_selector=_selector(spec.node_selector),
+        os_image_stream=spec.os_image_stream.name if spec.os_image_stream else "",
+        spec_configuration=spec.configuration.name,
+        spec_sources=tuple([s.name for s in spec.configuration.source or ()]),
+        status_configuration=status.configuration.name,
+        observed_generation=status.observed_generation,
+        machine_count=status.machine_count,
+        updated_count=status.updated_machine_count,
+        ready_count=status.ready_machine_count,
+        unavailable_count=status.unavailable_machine_count,
+        degraded_count=status.degraded_machine_count,
+        conditions=_conditions(status.conditions),
+    )
+
+
+def machine_config(wire: MachineConfigWire) -> MachineConfig:
+    return MachineConfig(
+        meta=_meta(wire.metadata),
+        os_image_url=wire.spec.os_image_url,
+        extensions=tuple(wire.spec.extensions or ()),
+        kernel_type=wire.spec.kernel_type,
+    )
+
+
+def node(wire: NodeWire) -> Node:
+    """Resource version and generation are left out: a kubelet's heartbeat then gives an equal fact
+    and wakes nobody. Strings are shared between nodes, of which there may be thousands."""
+    meta, status = wire.metadata, wire.status
+    return Node(
+        meta=Meta(
+            name=meta.name,
+            uid=meta.uid,
+            labels={_shared(k): _shared(v) for k, v in (meta.labels or _EMPTY).items()},
+            annotations={
+                _shared(k): _shared(v)
+                for k, v in (meta.annotations or _EMPTY).items()
+                if k.startswith(MCO_PREFIX)
+            },
+        ),
+        ready=any(c.type == "Ready" and c.status == "True" for c in status.conditions or ()),
+        unschedulable=wire.spec.unschedulable,
+        architecture=_shared(status.node_info.architecture),
+        os_image=_shared(status.node_info.os_image),
+        kubelet_version=_shared(status.node_info.kubelet_version),
+    )
+
+
+def os_image_urls(wire: OsImageUrlsWire) -> OsImageUrls:
+    """Raises Malformed where a key is missing that the machine-config operator itself requires."""
+    data = wire.data or OsImageUrlsData()
+    if not data.release_version or not data.base_image:
+        raise Malformed("data lacks releaseVersion or baseOSContainerImage")
+    return OsImageUrls(release_version=data.release_version, base_image=data.base_image)
+
+
+def machine_os_config(wire: MachineOsConfigWire) -> MachineOsConfig:
+    return MachineOsConfig(meta=_meta(wire.metadata), pool=wire.spec.machine_config_pool.name)
+
+
+def os_image_stream(wire: OsImageStreamWire) -> OsImageStream:
+    status = wire.status
+    return OsImageStream(
+        meta=_meta(wire.metadata),
+        default_stream=status.default_stream,
+        images={s.name: s.os_image for s in status.available_streams or () if s.os_image},
+    )
+
+
+def _meta(wire: MetaWire) -> Meta:
+    annotations = wire.annotations
+    if annotations and _LAST_APPLIED in annotations:
+        annotations = {k: v for k, v in annotations.items() if k != _LAST_APPLIED}
+    return Meta(
+        name=wire.name,
+        uid=wire.uid,
+        resource_version=wire.resource_version,
+        generation=wire.generation,
+        labels=wire.labels or _EMPTY,
+        annotations=annotations or _EMPTY,
+    )
+
+
+def _conditions(wires: list[ConditionWire] | None) -> tuple[Condition, ...]:
+    return tuple(
+        [
+            Condition(
+                type=c.type,
+                status=c.status,
+                reason=c.reason,
+                message=c.message,
+                last_transition=c.last_transition_time,
+            )
+            for c in wires or ()
+        ]
+    )
+
+
+def _selector(wire: SelectorWire | None) -> Selector | None:
+    if wire is None:
+        return None
+    return Selector(
+        match_labels=wire.match_labels or _EMPTY,
+        match_expressions=tuple(
+            [
+                Requirement(key=r.key, operator=r.operator, values=tuple(r.values or ()))
+                for r in wire.match_expressions or ()
+            ]
+        ),
+    )
+
+
+def _shared(text: str) -> str:
+    return sys.intern(text)
