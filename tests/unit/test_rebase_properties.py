@@ -41,6 +41,7 @@ BODY_LINE = st.sampled_from(
         "echo \\\\",
         "an open quote: it's \"",
         "",
+        "\tEOF",
         "\tEOF2",
         "ünïcödé",
     ]
@@ -148,7 +149,9 @@ def _heredoc(draw: st.DrawFn, out: Text, eol: str, *, marks: int) -> None:
         quote = draw(st.sampled_from(["", '"', "'"]))
         out.text += f" <<{dash}{quote}{name}{quote}"
         lines = draw(st.lists(BODY_LINE, max_size=4))
-        bodies += "".join(line + eol for line in lines if line.lstrip("\t") != name)
+        bodies += "".join(
+            line + eol for line in lines if (line.lstrip("\t") if dash else line) != name
+        )
         bodies += ("\t" if dash else "") + name + eol
     out.text += " /x/" + eol + bodies
 

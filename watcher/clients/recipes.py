@@ -77,6 +77,53 @@ def load_recipe(
     )
 
 
+def stage_recipe(recipe: Recipe, directory: Path, *, into: Path) -> None:
+    """Copy what `recipe` lists from `directory` into the empty directory `into`. Blocking.
+
+    The copy holds exactly what the digest was made of, with the modes that belong to it, so that a
+    builder neither sees ignored files nor what was changed since. Raise Transient if the directory
+    is no longer what the recipe says: load it again.
+    """
+    try:
+        with _opened_root(directory) as root:
+            for entry in recipe.entries:
+                _make_folders(into, entry.path)
+                _stage_entry(root, entry, into / entry.path)
+    except (Refused, Transient, OSError) as error:
+        raise Transient(
+            f"recipe {recipe.name}: its directory changed since it was read ({error})"
+        ) from error
+
+
+def _make_folders(into: Path, path: str) -> None:
+    # Directories come before what is in them, but one that is ignored and holds something that was
+    # brought back is not listed at all.
+    folder = into
+    for part in path.split("/")[:-1]:
+        folder /= part
+        if not folder.exists():
+            folder.mkdir()
+            folder.chmod(0o755)
+
+
+def _stage_entry(root: int, entry: RecipeEntry, to: Path) -> None:
+    match entry.kind:
+        case EntryKind.DIRECTORY:
+            to.mkdir(exist_ok=True)
+        case EntryKind.SYMLINK:
+            to.symlink_to(entry.content)
+            return
+        case EntryKind.FILE:
+            with _opened_below(root, entry.path) as (opened, _), to.open("xb") as copy:
+                digest = hashlib.sha256()
+                while chunk := os.read(opened, _CHUNK_BYTES):
+                    digest.update(chunk)
+                    copy.write(chunk)
+            if digest.hexdigest() != entry.content:
+                raise Transient(f"{_shown(entry.path)} has other content")
+    to.chmod(entry.mode)
+
+
 @contextmanager
 def _opened_root(directory: Path) -> Iterator[int]:
     """The directory, opened. The path to it may pass through links: the configuration names it."""
@@ -130,6 +177,19 @@ def _ignore_rules(root: int, limits: RecipeLimits) -> IgnoreRules:
 
 def _small_file(root: int, path: str, limits: RecipeLimits) -> bytes | None:
     """The bytes of a text file; None if it is not there."""
+    try:
+        with _opened_below(root, path) as (opened, _):
+            data = _read_up_to(opened, limits.containerfile_bytes + 1)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if len(data) > limits.containerfile_bytes:
+        raise Refused(f"{_shown(path)} is larger than {limits.containerfile_bytes} bytes")
+    return data
+
+
+@contextmanager
+def _opened_below(root: int, path: str) -> Iterator[tuple[int, os.stat_result]]:
+    """The regular file at `path`, reached without following any link."""
     *folders, name = path.split("/")
     if any(part in ("", ".", "..") for part in (*folders, name)):
         raise Refused(f"{_shown(path)} is not a path below the recipe directory")
@@ -139,17 +199,10 @@ def _small_file(root: int, path: str, limits: RecipeLimits) -> bytes | None:
             inner = os.open(part, _DIRECTORY, dir_fd=folder)
             os.close(folder)
             folder = inner
-        if _link_target(folder, name) is not None:
-            raise Refused(f"{_shown(path)} is a link; put the file itself there")
-        with _opened_file(folder, name, path) as (opened, _):
-            data = _read_up_to(opened, limits.containerfile_bytes + 1)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
+        with _opened_file(folder, name, path) as opened:
+            yield opened
     finally:
         os.close(folder)
-    if len(data) > limits.containerfile_bytes:
-        raise Refused(f"{_shown(path)} is larger than {limits.containerfile_bytes} bytes")
-    return data
 
 
 def _read_up_to(opened: int, most: int) -> bytes:
@@ -175,6 +228,8 @@ def _opened_file(folder: int, name: str, path: str) -> Iterator[tuple[int, os.st
 
 
 def _refuse_special(seen: os.stat_result, path: str) -> None:
+    if stat.S_ISLNK(seen.st_mode):
+        raise Refused(f"{_shown(path)} is a link; put the file itself there")
     if not stat.S_ISREG(seen.st_mode):
         raise Refused(f"{_shown(path)} is neither a file, a directory nor a link; remove it")
 

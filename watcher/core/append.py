@@ -81,7 +81,7 @@ def append_only(scanned: Scanned) -> list[Reason]:
     """Why `scanned` needs a builder that runs containers; empty if it does not.
 
     Only the stages down to the base are looked at: nothing else reaches the image.
-    Raise as :func:`watcher.core.rebase.read_stages`.
+    Raise as :func:`watcher.core.rebase.read_stages`, and Malformed for an ADD without paths.
     """
     chain = read_stages(scanned).chain
     return [
