@@ -175,10 +175,9 @@ def test_bytes_that_are_not_utf8_are_named_by_line_and_byte() -> None:
         f"FROM \\\n  # FROM other\n  {OLD} \\\n AS x\n",
         f"# FROM a\nARG X=1\nFROM {OLD}\nRUN <<EOF\nFROM b\nEOF\n",
         f"FROM golang AS build\nRUN x\nFROM {OLD}\nCOPY --from=build /a /a\n",
-        f"FROM {OLD} AS os\nFROM golang\nFROM OS\n",
+        f"FROM {OLD} AS os\nFROM golang\nFROM os\n",
         f"FROM {OLD}\nFROM golang\nFROM 0\n",
         f"FROM golang\nFROM {OLD} AS rhcos\nFROM rhcos AS a\nFROM other/x AS b\nFROM a\n",
-        f"ARG NEXT=os\nFROM {OLD} AS os\nFROM $NEXT\n",
         f"FROM {OLD} AS os\nFROM --platform=$TARGETPLATFORM os\n",
         f"FROM {OLD} AS rhcos\nFROM rhcos AS rhcos\n",
     ],
@@ -206,6 +205,7 @@ def test_the_result_says_what_was_there_and_where() -> None:
     [
         "ARG BASE_IMAGE\nFROM ${BASE_IMAGE}\n",
         "ARG BASE_IMAGE=quay.io/a/b\nFROM $BASE_IMAGE AS a\nFROM a\n",
+        "ARG BASE_IMAGE=rhel-coreos\nFROM x/y AS build\nFROM ${BASE_IMAGE}\n",
         'ARG A=1 BASE_IMAGE\nFROM "${BASE_IMAGE:-quay.io/a/b:1}"\n',
         "ARG BASE_IMAGE\nARG OTHER=golang\nFROM ${OTHER}\nFROM ${BASE_IMAGE}\nARG BASE_IMAGE\n",
     ],
@@ -221,10 +221,11 @@ def test_a_digest_that_is_a_variable_is_set_where_the_repository_is_right() -> N
     assert result.build_args == {"D": BASE.digest}
 
 
-def test_build_arguments_decide_which_stage_is_meant() -> None:
-    text = f"ARG V=a\nFROM {OLD} AS a\nFROM quay.io/x/y AS b\nFROM $V\n"
-    assert rebase(text, BASE).from_line == 2
-    assert rebase(text, BASE, build_args={"V": "b"}).from_line == 3
+def test_a_stage_chosen_by_build_argument_is_refused() -> None:
+    text = "ARG V=quay.io/x/y\nFROM quay.io/x/z AS a\nFROM $V\n"
+    assert rebase(text, BASE).build_args == {"V": BASE}
+    with pytest.raises(Ambiguous, match=r"line 3: FROM [$]V chooses a stage by variable"):
+        rebase(text, BASE, build_args={"V": "a"})
 
 
 @pytest.mark.parametrize(
@@ -255,6 +256,9 @@ def test_without_a_base_there_is_nothing_to_replace(text: str, because: str) -> 
         ("ARG T=1\nFROM quay.io/a/b:$T\n", "line 2: no value of T makes"),
         ("FROM b AS a\nFROM a AS b\n", "line 1: FROM b names the stage of line 2"),
         ("FROM x/y AS a\nFROM z/y AS A\nFROM a\n", "line 3: .* could mean the stages of lines 1"),
+        ("FROM x/y AS os\nFROM OS\n", "lines 1 and 2: builders differ about os and OS"),
+        ("ARG N=os\nFROM x/y AS os\nFROM ${N}\n", "line 3: FROM .* chooses a stage by variable"),
+        ("ARG N=0\nFROM x/y AS os\nFROM ${N}\n", "line 3: FROM 0: there is no earlier stage"),
         ("FROM x/y AS build\nFROM biuld\n", "line 2: biuld is no earlier stage"),
         ("FROM x/y\nFROM 1\n", "line 2: FROM 1: there is no earlier stage"),
         ("FROM --platform=linux/arm64 x/y AS a\nFROM a\n", "lines 1 and 2: .* --platform"),

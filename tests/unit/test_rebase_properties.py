@@ -101,7 +101,7 @@ def _from(
     if under is None:
         image: str = draw(IMAGES)
     else:
-        image = draw(SPELLING)(names[under]) or str(under)
+        image = names[under] or str(under)
     break_ = draw(st.sampled_from(["", f" {escape}{eol}", f" {escape} {eol} # FROM no{eol}{eol}"]))
     out.text += draw(INDENT) + draw(SPELLING)("from") + break_ + draw(GAP)
     begin = len(out.text)

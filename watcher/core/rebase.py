@@ -24,14 +24,19 @@ _TARGET_PLATFORM = frozenset({None, "$TARGETPLATFORM", "${TARGETPLATFORM}"})
 class Stage:
     index: int
     """From 0, as COPY --from counts."""
-    name: str
-    """Lower case: stage names know no case. Empty without AS."""
+    written_name: str
+    """Empty without AS."""
     start: Instruction
     image: str
     """The reference after FROM, as written."""
     image_at: int
     """Where `image` begins in `start.args`."""
     body: tuple[Instruction, ...]
+
+    @property
+    def name(self) -> str:
+        """Lower case: for BuildKit stage names know no case."""
+        return self.written_name.lower()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +66,7 @@ def rebase(text: str, base: Pullspec, *, build_args: Mapping[str, str] | None = 
     """`text` on `base`. Everything but the image reference stays as it is; doing it twice is the
     same as once.
 
-    `build_args`: those of the recipe; they can decide which stage a `FROM ${variable}` means.
+    `build_args`: those of the recipe; they must not choose the base or a stage.
     Raise Ambiguous, NoBase or Malformed; the message names the lines.
     """
     given = build_args or {}
@@ -123,7 +128,7 @@ def _stage(index: int, start: Instruction, body: tuple[Instruction, ...]) -> Sta
         raise Ambiguous(f"line {start.line}: not a plain name for a stage: {name[:60]!r}")
     return Stage(
         index=index,
-        name=name.lower(),
+        written_name=name,
         start=start,
         image=parts[0],
         image_at=found[0].start(),
@@ -168,16 +173,9 @@ def _chain(
     stage, so it ends."""
     chain = [stages[-1]]
     while (below := _stage_below(chain[0], stages, arguments)) is not None:
-        above, chain = chain[0], [below, *chain]
-        if "$" in above.image and variables_unset(above, arguments):
-            raise Ambiguous(f"line {above.start.line}: no value for the variable in {above.image}")
+        chain.insert(0, below)
     _refuse_mixed_platforms(chain)
     return tuple(chain)
-
-
-def variables_unset(stage: Stage, arguments: Mapping[str, str]) -> list[str]:
-    """The variables of a FROM that have no value."""
-    return [name for name in words.variables(stage.image) if name not in arguments]
 
 
 def _stage_below(
@@ -192,9 +190,10 @@ def _stage_below(
         lines = " and ".join(str(s.start.line) for s in earlier)
         raise Ambiguous(f"line {line}: FROM {image} could mean the stages of lines {lines}")
     if earlier:
+        _refuse_unlike(stage, earlier[0])
         return earlier[0]
     if image.isascii() and image.isdecimal():
-        if int(image[:6]) < stage.index:
+        if "$" not in stage.image and int(image[:6]) < stage.index:
             return stages[int(image)]
         raise Ambiguous(f"line {line}: FROM {image[:20]}: there is no earlier stage of that number")
     if name == "scratch":
@@ -205,12 +204,29 @@ def _stage_below(
             f"line {line}: FROM {image} names the stage of line {later[0].start.line}, "
             "which comes after it"
         )
-    if len(stages) > 1 and _STAGE_NAME.fullmatch(image) and name != stage.name:
+    is_bare = "$" not in stage.image and _STAGE_NAME.fullmatch(image)
+    if len(stages) > 1 and is_bare and name != stage.name:
         raise Ambiguous(
             f"line {line}: {image} is no earlier stage and no image with its registry; "
             "write the image as host/path"
         )
     return None
+
+
+def _refuse_unlike(stage: Stage, below: Stage) -> None:
+    """Raise Ambiguous unless every builder finds the stage `below` by what `stage` says.
+
+    Seen with buildah 1.28: names are compared with their case (BuildKit: without), and a stage
+    that is named by a variable is not found at all, so that an image of its name is pulled.
+    """
+    line, said = stage.start.line, stage.image.strip("\"'")
+    if "$" in said:
+        raise Ambiguous(f"line {line}: FROM {said} chooses a stage by variable; write its name")
+    if said != below.written_name:
+        raise Ambiguous(
+            f"lines {below.start.line} and {line}: builders differ about {below.written_name} and "
+            f"{said}; write the stage's name the same way"
+        )
 
 
 def _refuse_mixed_platforms(chain: list[Stage]) -> None:
