@@ -24,10 +24,12 @@ from watcher.ports import (
     Change,
     Clock,
     Conflict,
+    Later,
     Leased,
     LeaseLost,
     OutsideError,
     Refused,
+    StillOurs,
     Store,
     Transient,
 )
@@ -41,15 +43,8 @@ BACKOFF_FIRST_SECONDS = 2.0
 BACKOFF_LONGEST_SECONDS = 300.0
 
 
-@dataclass(frozen=True, slots=True)
-class Later:
-    """Nothing has happened yet: look again."""
-
-    seconds: float
-
-
-Handler = Callable[[Any, Any], Awaitable[Event | Later]]
-"""Takes the job and its action. Transient: tried again with backoff. Refused: see `on_refusal`."""
+Handler = Callable[[Any, Any, StillOurs], Awaitable[Event | Later]]
+"""Takes job and action. Transient: tried again with backoff. Refused: see `on_refusal`."""
 
 
 class Superfluous(Conflict):
@@ -164,7 +159,7 @@ class Worker:
     async def _act(self, leased: Leased, action: Action) -> Event | Later:
         """Run the handler while its lease is renewed; stop it when the job has changed."""
         async with asyncio.TaskGroup() as group:
-            work = group.create_task(_outcome(self._handled(leased.job, action)))
+            work = group.create_task(_outcome(self._handled(leased, action)))
             renewal = group.create_task(_outcome(self._renewed(leased)))
             await asyncio.wait((work, renewal), return_when=asyncio.FIRST_COMPLETED)
             winner = work if work.done() else renewal
@@ -176,9 +171,15 @@ class Worker:
         assert outcome is not None, "renewal only ends by an error"
         return outcome
 
-    async def _handled(self, job: Job, action: Action) -> Event | Later:
+    async def _handled(self, leased: Leased, action: Action) -> Event | Later:
+        job = leased.job
+
+        async def still_ours() -> None:
+            if await self.store.renew(leased, self.lease_seconds) != leased.version:
+                raise Superfluous(f"{job.id} was changed meanwhile")
+
         try:
-            return await self.handlers[type(action)](job, action)
+            return await self.handlers[type(action)](job, action, still_ours)
         except Refused as refusal:
             event = on_refusal(job, refusal)
             if event is None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from watcher.core.cluster import ClusterView, Pool
+from watcher.core.drift import Observation
 from watcher.core.facts import ClusterName, PoolName, Pullspec, Repository
 from watcher.core.images import ImageFacts, Payload
 from watcher.core.jobs import Job, JobKind
@@ -199,6 +200,34 @@ class Store(Protocol):
         """Raise Transient if the store does not answer."""
 
 
+# --- work ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """Nothing has happened yet: look again."""
+
+    seconds: float
+
+
+StillOurs = Callable[[], Awaitable[None]]
+"""Asked right before something outside is changed: raises LeaseLost if the job is another's now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unseen:
+    """The pool cannot be observed now; the sentence says why and what to do."""
+
+    because: str
+
+
+class Observer(Protocol):
+    async def observe(
+        self, cluster: ClusterName, pool: PoolName, *, fresh: bool = False
+    ) -> Observation | Unseen:
+        """Read everything that decides about one pool; `fresh` asks the API server itself."""
+
+
 # --- images and builders --------------------------------------------------------------------
 
 
@@ -276,7 +305,7 @@ class Cluster(Protocol):
         """Read everything that decides an apply from the API server itself, nodes excepted."""
 
     async def apply_override(
-        self, *, name: str, pool: PoolName, image: Pullspec, annotations: Mapping[str, str]
+        self, *, name: str, pool: PoolName, image: str, annotations: Mapping[str, str]
     ) -> None:
         """Server-side apply of our MachineConfig; a repeat changes nothing. Raise FieldConflict."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from watcher.core import mco
-from watcher.core.cluster import Pool
+from watcher.core.cluster import MachineConfig, Pool
 from watcher.core.facts import ClusterName, Digest, PoolName
 from watcher.core.lineage import Lineage
 from watcher.core.release import Base, ReleaseState, UnknownBase
@@ -54,6 +54,8 @@ class Observation:
     would_win: str
     """Which MachineConfig's image the pool would get if our override were there."""
     our_name: str
+    override: MachineConfig | None = None
+    """Our own MachineConfig as it is, whether it wins or not."""
     owner: str = ""
     """The MachineOSConfig that owns the pool's image, if there is one."""
     stock_by: str = ""
@@ -110,6 +112,9 @@ def decide(seen: Observation, *, now: datetime, asked: Asked | None = None) -> D
     assert isinstance(seen.recipe, RecipeSeen), "checked by _cannot_tell"
     if because := _not_ours(seen):
         return Hold(pool, because)
+    refused = seen.refused.get(seen.recipe.build_key)
+    if refused and not asked and seen.running and _runs(seen.running, seen.recipe.build_key):
+        return Hold(pool, f"runs a build that must not run here: {refused}")
     difference = _difference(seen, seen.base, seen.recipe)
     if not difference and not asked:
         return InStep(pool, f"runs {seen.recipe.name} on the base of {seen.base.release.version}")
@@ -121,13 +126,17 @@ def decide(seen: Observation, *, now: datetime, asked: Asked | None = None) -> D
         )
     if (because := _downgrade(seen, seen.base)) and not (asked and asked.downgrade):
         return Hold(pool, because)
-    if not asked and (because := seen.refused.get(seen.recipe.build_key)):
-        return Hold(pool, f"{because}; `relayer rebuild {seen.cluster}/{pool}` tries it again")
+    if refused and not asked:
+        return Hold(pool, f"{refused}; `relayer rebuild {seen.cluster}/{pool}` tries it again")
     if asked:
         difference = f"{asked.by} asked for it" + (f"; {difference}" if difference else "")
     return Rebuild(
         pool, seen.base, seen.recipe, difference, downgrade_allowed=bool(asked and asked.downgrade)
     )
+
+
+def _runs(running: Running, build_key: str) -> bool:
+    return bool(build_key) and running.lineage.build_key == build_key
 
 
 def _cannot_tell(seen: Observation, *, now: datetime) -> str | None:

@@ -12,7 +12,7 @@ from watcher.core import mco, windows
 from watcher.core.drift import Observation
 from watcher.core.facts import Digest
 from watcher.core.release import Base
-from watcher.core.update import Policy, Update
+from watcher.core.update import Policy, Update, asked_by_person
 from watcher.core.update_events import Kind
 
 
@@ -59,18 +59,18 @@ def _base_is_the_release_s(scene: Scene, seen: Observation) -> str | None:
     return None
 
 
-def _not_paused(scene: Scene, seen: Observation) -> str | None:
+def _paused(seen: Observation) -> str | None:
     return "the pool is paused" if seen.pool.paused else None
 
 
-def _not_degraded(scene: Scene, seen: Observation) -> str | None:
+def _degraded(seen: Observation) -> str | None:
     for kind in ("Degraded", "NodeDegraded", "RenderDegraded"):
         if seen.pool.is_true(kind):
             return f"the pool is degraded: {seen.pool.message(kind) or kind}"
     return None
 
 
-def _not_updating(scene: Scene, seen: Observation) -> str | None:
+def _updating(seen: Observation) -> str | None:
     pool = seen.pool
     settled = (
         not pool.is_true("Updating")
@@ -124,16 +124,18 @@ def _approval_valid(scene: Scene, seen: Observation) -> str | None:
 def _policy_unchanged(scene: Scene, seen: Observation) -> str | None:
     if scene.policy is None:
         return "the pool is no longer in the configuration"
-    if scene.policy.digest() != scene.update.policy.digest():
+    is_stock = scene.update.kind is Kind.STOCK
+    policy = asked_by_person(scene.policy) if is_stock else scene.policy
+    if policy.digest() != scene.update.policy.digest():
         return "the policy of the pool changed since it was approved"
     return None
 
 
-def _window_open(scene: Scene, seen: Observation) -> str | None:
-    opens = windows.opens_at(scene.update.policy.windows, now=scene.now)
+def _closed(policy: Policy, now: datetime) -> str | None:
+    opens = windows.opens_at(policy.windows, now=now)
     if opens is None:
         return "none of the pool's windows opens within a week"
-    if opens > scene.now:
+    if opens > now:
         return f"the next window opens {opens:%Y-%m-%d %H:%M} UTC"
     return None
 
@@ -147,9 +149,19 @@ PRECONDITIONS: tuple[Precondition, ...] = (
     _no_stream,
     _ours_would_win,
     _not_a_downgrade,
-    _not_degraded,
-    _not_paused,
-    _not_updating,
+    lambda scene, seen: _degraded(seen),
+    lambda scene, seen: _paused(seen),
+    lambda scene, seen: _updating(seen),
     _pullable,
-    _window_open,
+    lambda scene, seen: _closed(scene.update.policy, scene.now),
 )
+
+
+def standing_in_the_way(seen: Observation, policy: Policy, now: datetime) -> list[str]:
+    """Return what would keep any update of this pool from being applied now, for a plan."""
+    found = [
+        None if seen.release.completed else f"the control plane: {seen.release.sentence}",
+        *(check(seen) for check in (_paused, _degraded, _updating)),
+        _closed(policy, now),
+    ]
+    return [sentence for sentence in found if sentence]

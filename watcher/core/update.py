@@ -78,6 +78,11 @@ class Policy:
         return Digest("sha256:" + hashlib.sha256(text.encode()).hexdigest())
 
 
+def asked_by_person(policy: Policy) -> Policy:
+    """Return the policy for what a person asks for: people approve it, never the policy alone."""
+    return replace(policy, approval=replace(policy.approval, auto=False))
+
+
 S = UpdateState
 _UNTOUCHED: dict[type, UpdateState] = {
     Rejected: S.REJECTED,
@@ -93,12 +98,11 @@ UPDATE_TRANSITIONS: dict[UpdateState, dict[type, UpdateState]] = {
         **_UNTOUCHED,
     },
     S.SCHEDULED: {Cleared: S.APPLYING, Expired: S.EXPIRED, **_UNTOUCHED},
-    # From here on the cluster may have been touched, so a failure means going back, unless the
-    # cluster was seen to be untouched.
+    # From here on the cluster may have been touched: giving up means going back, unless it was
+    # seen to be as it was before.
     S.APPLYING: {
         Applied: S.ROLLING_OUT,
         NotApplied: S.FAILED,
-        WentWrong: S.ROLLING_BACK,
         TakenOver: S.STUCK,
     },
     S.ROLLING_OUT: {RolledOut: S.SOAKING, WentWrong: S.ROLLING_BACK, TakenOver: S.STUCK},

@@ -40,7 +40,8 @@ class UpdateState(StrEnum):
 class Override:
     """What a MachineConfig of ours said before we touched it, so that it can be put back."""
 
-    image: Pullspec
+    image: str
+    """Verbatim: it may have been written by hand, even by tag."""
     annotations: tuple[tuple[str, str], ...] = ()
 
 

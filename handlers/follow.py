@@ -1,0 +1,81 @@
+"""Follow a rollout node by node, then watch the finished pool for a while."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+
+from watcher.core import mco
+from watcher.core.drift import MAX_AGE
+from watcher.core.facts import ClusterName
+from watcher.core.rollout import Phase, Rollout, expectation, judge
+from watcher.core.update import Update
+from watcher.core.update_events import (
+    FollowRollout,
+    RolledOut,
+    Soak,
+    Soaked,
+    TakenOver,
+    WentWrong,
+)
+from watcher.ports import Clock, Cluster, Later, StillOurs, Store, Transient
+
+
+@dataclass(frozen=True, slots=True)
+class FollowHandler:
+    clusters: Mapping[ClusterName, Cluster]
+    store: Store
+    clock: Clock
+    poll_seconds: float
+
+    async def follow(
+        self, update: Update, action: FollowRollout, still_ours: StillOurs
+    ) -> RolledOut | WentWrong | TakenOver | Later:
+        """Return how the rollout ended, or wait. A late one is told, never cut off."""
+        seen = await self._judged(update)
+        match seen.phase:
+            case Phase.DONE:
+                return RolledOut()
+            case Phase.DEGRADED:
+                return WentWrong(seen.sentence)
+            case Phase.TAKEN_OVER:
+                return TakenOver(seen.sentence)
+            case _:
+                return Later(self.poll_seconds)
+
+    async def soak(
+        self, update: Update, action: Soak, still_ours: StillOurs
+    ) -> Soaked | WentWrong | TakenOver | Later:
+        """Return that the pool stayed well, or what went wrong after all nodes had the image."""
+        seen = await self._judged(update)
+        if seen.phase is Phase.DEGRADED:
+            return WentWrong(f"after the rollout: {seen.sentence}")
+        if seen.phase is Phase.TAKEN_OVER:
+            return TakenOver(seen.sentence)
+        until = update.changed_at + timedelta(seconds=update.policy.soak_seconds)
+        left = (until - self.clock.now()).total_seconds()
+        return Soaked() if left <= 0 else Later(min(left, self.poll_seconds))
+
+    async def _judged(self, update: Update) -> Rollout:
+        view = self.clusters[update.cluster].view()
+        now = self.clock.now()
+        pool = view.pools.get(update.pool)
+        if pool is None or now - view.observed_at > MAX_AGE:
+            raise Transient(f"{update.cluster}: the pool cannot be seen now")
+        expected = expectation(
+            update, override=mco.override_name(update.pool), began_at=update.changed_at
+        )
+        seen = judge(view, pool, expected, now=now)
+        await self.store.set_progress(update.id, progress(seen, now))
+        return seen
+
+
+def progress(seen: Rollout, now: datetime) -> dict[str, object]:
+    """Return what people see move."""
+    return {
+        "phase": seen.phase,
+        "waiting": seen.sentence,
+        "updated": seen.updated,
+        "total": len(seen.nodes),
+        "nodes": [asdict(node) for node in seen.nodes],
+        "at": now.isoformat(),
+    }

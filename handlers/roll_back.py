@@ -1,0 +1,160 @@
+"""Put a pool back: stop the others, restore what was there, let it roll, wait until it is well.
+
+A ladder: each call looks at the pool, does the first thing that is not yet done, and comes again.
+So it can be killed at any rung. Only the deadline ends it without success: then a person is told
+how the pool stands and what to do.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from watcher.core import lineage, mco
+from watcher.core.cluster import ClusterView, Pool
+from watcher.core.facts import ClusterName
+from watcher.core.rollout import Expectation, Phase, Rollout, deadline, judge
+from watcher.core.update import Update
+from watcher.core.update_events import Kind, RollBack, RolledBack, TakenOver, UndoFailed
+from watcher.ports import Clock, Cluster, FieldConflict, Later, Refused, StillOurs, Store
+
+Outcome = RolledBack | UndoFailed | TakenOver | Later
+
+
+@dataclass(frozen=True, slots=True)
+class RollBackHandler:
+    clusters: Mapping[ClusterName, Cluster]
+    store: Store
+    clock: Clock
+    poll_seconds: float
+
+    async def __call__(self, update: Update, action: RollBack, still_ours: StillOurs) -> Outcome:
+        """Do the next rung; return how it ended, or come again."""
+        cluster = self.clusters[update.cluster]
+        live, now = await cluster.fresh_view(), self.clock.now()
+        pool = live.pools.get(update.pool)
+        if pool is None:
+            return UndoFailed(f"the pool {update.pool} is gone; nothing can be put back")
+        if now > deadline(pool, pool.machine_count, _expected(update)):
+            return UndoFailed(_what_to_do(update, pool))
+        try:
+            if await self._rung(update, cluster, live, pool, still_ours):
+                return Later(0)
+        except (FieldConflict, Refused) as error:
+            return UndoFailed(f"{error}. {_what_to_do(update, pool)}")
+        return await self._waited(update, cluster, now)
+
+    async def _rung(
+        self,
+        update: Update,
+        cluster: Cluster,
+        live: ClusterView,
+        pool: Pool,
+        still_ours: StillOurs,
+    ) -> bool:
+        """Do the first thing that is not yet done; False when nothing is left but waiting."""
+        if await self._remembered(update, cluster, pool):
+            return True
+        restored = _is_restored(update, live)
+        if not restored and not pool.paused and others_would_follow(cluster.view(), pool):
+            await still_ours()
+            await cluster.set_paused(pool, paused=True, annotations={lineage.PAUSED_FOR: update.id})
+            return True
+        if not restored:
+            await still_ours()
+            await self._restore(update, cluster)
+            return True
+        ours = pool.meta.annotations.get(lineage.PAUSED_FOR) == update.id
+        if ours and _retargeted(update, live, pool):
+            await still_ours()
+            await cluster.set_paused(pool, paused=False, annotations={lineage.PAUSED_FOR: None})
+            return True
+        return False
+
+    async def _remembered(self, update: Update, cluster: Cluster, pool: Pool) -> bool:
+        """Note on the pool that this build shall not come back: first, as it costs nothing."""
+        key = update.target.build_key
+        said = pool.meta.annotations
+        if update.kind is Kind.STOCK or key in lineage.refused_builds(said):
+            return False
+        why = f"{update.id} was rolled back: {update.ended_because}"[:500]
+        await self.store.remember(update.cluster, update.pool, key, why)
+        await cluster.annotate_pool(
+            update.pool, {lineage.REFUSED_BUILDS: lineage.with_refused(said, key)}
+        )
+        return True
+
+    async def _restore(self, update: Update, cluster: Cluster) -> None:
+        name = mco.override_name(update.pool)
+        if update.previous is None:
+            await cluster.delete_override(name)
+            return
+        await cluster.apply_override(
+            name=name,
+            pool=update.pool,
+            image=update.previous.image,
+            annotations=dict(update.previous.annotations),
+        )
+
+    async def _waited(self, update: Update, cluster: Cluster, now: datetime) -> Outcome:
+        view = cluster.view()
+        pool = view.pools.get(update.pool)
+        if pool is None:
+            return Later(self.poll_seconds)
+        seen = judge(view, pool, _expected(update), now=now)
+        await self.store.set_progress(update.id, _progress(seen))
+        if seen.phase is Phase.DONE and not pool.paused:
+            return RolledBack()
+        return Later(self.poll_seconds)
+
+
+def _expected(update: Update) -> Expectation:
+    return Expectation(
+        image=update.previous.image if update.previous else "",
+        override=mco.override_name(update.pool),
+        began_at=update.changed_at,
+        node_seconds=update.policy.node_seconds,
+    )
+
+
+def _is_restored(update: Update, view: ClusterView) -> bool:
+    ours = view.machine_configs.get(mco.override_name(update.pool))
+    if update.previous is None or ours is None:
+        return update.previous is None and ours is None
+    return ours.os_image_url == update.previous.image
+
+
+def others_would_follow(view: ClusterView, pool: Pool) -> bool:
+    """Whether a node is left that MCO has not yet told to take the image."""
+    return any(
+        node.meta.annotations.get(mco.DESIRED_CONFIG) != pool.spec_configuration
+        for node in mco.nodes_of(view, pool.name)
+    )
+
+
+def _retargeted(update: Update, view: ClusterView, pool: Pool) -> bool:
+    """Whether MCO has rendered what was put back, so that unpausing sends nodes there."""
+    rendered = view.machine_configs.get(pool.spec_configuration)
+    if rendered is None:
+        return False
+    if update.previous is None:
+        return mco.override_name(update.pool) not in pool.spec_sources
+    return rendered.os_image_url == update.previous.image
+
+
+def _progress(seen: Rollout) -> dict[str, object]:
+    return {
+        "phase": f"going back: {seen.phase}",
+        "waiting": seen.sentence,
+        "updated": seen.updated,
+        "total": len(seen.nodes),
+    }
+
+
+def _what_to_do(update: Update, pool: Pool) -> str:
+    name = mco.override_name(update.pool)
+    put_back = f"restore {name} to {update.previous.image}" if update.previous else f"delete {name}"
+    paused = " and unpause it" if pool.paused else ""
+    return (
+        f"The pool {pool.name} did not come back in time. See `oc describe mcp {pool.name}` and "
+        f"the nodes that are not Done; {put_back} if that is not so yet{paused}"
+    )

@@ -1,0 +1,158 @@
+"""Put together all that decides about one pool: cluster, release, recipe and memory."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from watcher.core import lineage, mco
+from watcher.core.cluster import ClusterView, MachineConfig, Pool
+from watcher.core.drift import Observation, RecipeBroken, RecipeSeen, Running
+from watcher.core.facts import ClusterName, Malformed, PoolName, Pullspec
+from watcher.core.lineage import Lineage
+from watcher.core.recipe import Recipe, build_key
+from watcher.core.release import (
+    Base,
+    NeedsPayload,
+    ReleaseState,
+    UnknownBase,
+    expected_base,
+    release_state,
+)
+from watcher.ports import Cluster, Images, Refused, Store, Unseen
+from watcher.settings import Settings
+
+LoadRecipe = Callable[[str], Recipe]
+"""Reads a configured recipe by name; blocking, raises Refused or Malformed."""
+
+
+def platforms(architectures: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what a build must be made for, given the nodes' architectures."""
+    return tuple(f"linux/{architecture}" for architecture in architectures)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolObserver:
+    settings: Settings
+    clusters: Mapping[ClusterName, Cluster]
+    images: Images
+    load_recipe: LoadRecipe
+    store: Store
+
+    async def observe(
+        self, cluster: ClusterName, pool: PoolName, *, fresh: bool = False
+    ) -> Observation | Unseen:
+        """See `ports.Observer`. Raise Transient if a release or image cannot be read just now."""
+        configured = self.settings.pool(cluster, pool)
+        if configured is None:
+            return Unseen(f"{cluster}/{pool} is not in the configuration")
+        source = self.clusters[cluster]
+        view = await source.fresh_view() if fresh else source.view()
+        seen = view.pools.get(pool)
+        if view.cluster_version is None or seen is None:
+            return Unseen(_why_unseen(view, pool))
+        try:
+            release = release_state(view.cluster_version)
+        except Malformed as error:
+            return Unseen(f"ClusterVersion names its release wrongly: {error}")
+        base = await self._base(view, seen, release)
+        return await self._observation(view, seen, release, base, configured.recipe)
+
+    async def _observation(
+        self,
+        view: ClusterView,
+        pool: Pool,
+        release: ReleaseState,
+        base: Base | UnknownBase,
+        recipe: str,
+    ) -> Observation:
+        said = pool.meta.annotations
+        version = release.desired.version
+        would_win = mco.winner_if_applied(view, pool, version=version)
+        owners = (c.meta.name for c in view.machine_os_configs.values() if c.pool == pool.name)
+        nodes = mco.nodes_of(view, pool.name)
+        architectures = tuple(sorted({n.architecture for n in nodes if n.architecture}))
+        return Observation(
+            cluster=view.cluster,
+            pool=pool,
+            observed_at=view.observed_at,
+            release=release,
+            base=base,
+            recipe=await self._recipe(recipe, base, architectures or ("amd64",)),
+            running=await self._running(view, pool, version),
+            would_win=would_win.meta.name if would_win else "",
+            our_name=mco.override_name(pool.name),
+            override=view.machine_configs.get(mco.override_name(pool.name)),
+            owner=next(owners, ""),
+            stock_by=said.get(lineage.STOCK_BY, ""),
+            paused_for=said.get(lineage.PAUSED_FOR, "") if pool.paused else "",
+            refused=await self._refused(view.cluster, pool),
+            architectures=architectures or ("amd64",),
+        )
+
+    async def _base(
+        self, view: ClusterView, pool: Pool, release: ReleaseState
+    ) -> Base | UnknownBase:
+        found = expected_base(view, pool, release, None)
+        if isinstance(found, NeedsPayload):
+            try:
+                payload = await self.images.payload(found.release)
+            except Refused as error:
+                return UnknownBase(f"release {release.desired.version} cannot be read: {error}")
+            found = expected_base(view, pool, release, payload)
+        assert not isinstance(found, NeedsPayload), "the payload was given"
+        return found
+
+    async def _recipe(
+        self, name: str, base: Base | UnknownBase, architectures: tuple[str, ...]
+    ) -> RecipeSeen | RecipeBroken:
+        try:
+            recipe = await asyncio.to_thread(self.load_recipe, name)
+        except (Refused, Malformed) as error:
+            return RecipeBroken(name, str(error))
+        key = ""
+        if isinstance(base, Base):
+            builder = self.settings.recipe(name).builder
+            key = build_key(
+                base=base.image.digest,
+                recipe=recipe.digest,
+                platforms=platforms(architectures),
+                builder_options={"builder": builder, "target": str(recipe.target)},
+            )
+        return RecipeSeen(name=name, digest=recipe.digest, build_key=key)
+
+    async def _running(self, view: ClusterView, pool: Pool, version: str) -> Running | None:
+        won = mco.winner(pool, view.machine_configs.values(), version=version)
+        if won is None or mco.is_generated(won):
+            return None
+        ours = won.meta.name == mco.override_name(pool.name)
+        return Running(
+            machine_config=won.meta.name,
+            image=won.os_image_url,
+            ours=ours,
+            lineage=await self._lineage(won, ours=ours),
+        )
+
+    async def _lineage(self, override: MachineConfig, *, ours: bool) -> Lineage:
+        if ours:
+            written = lineage.from_annotations(override.meta.annotations)
+            if written.base is not None:
+                return written
+        try:
+            return lineage.from_image(await self.images.facts(Pullspec(override.os_image_url)))
+        except (Refused, Malformed):
+            return Lineage()  # nobody knows: the decision says so
+
+    async def _refused(self, cluster: ClusterName, pool: Pool) -> Mapping[str, str]:
+        on_cluster = dict.fromkeys(
+            lineage.refused_builds(pool.meta.annotations), "that build was rolled back on this pool"
+        )
+        return {**on_cluster, **await self.store.remembered(cluster, pool.name)}
+
+
+def _why_unseen(view: ClusterView, pool: str) -> str:
+    if view.problems:
+        return "; ".join(view.problems)
+    if view.cluster_version is None:
+        return f"{view.cluster}: ClusterVersion `version` was not seen yet"
+    known = ", ".join(sorted(view.pools)) or "none"
+    return f"{view.cluster} has no MachineConfigPool {pool} (it has: {known})"

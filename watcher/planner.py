@@ -1,0 +1,326 @@
+"""From an observation to a decision, and from a decision to an update in the queue.
+
+The same code serves the service's own passes and what people ask for by name. Everything is
+repeatable: a second pass over an unchanged pool finds the update of the first and changes nothing.
+"""
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from watcher.core import preconditions
+from watcher.core.build import Build, BuildState
+from watcher.core.drift import Asked, Decision, Hold, InStep, Observation, Rebuild, decide
+from watcher.core.facts import ClusterName, Digest, PoolName
+from watcher.core.release import Base
+from watcher.core.update import NOT_BEGUN, Policy, Target, Update, asked_by_person
+from watcher.core.update_events import Kind, Superseded, UpdateState
+from watcher.engine import audit_entry, step
+from watcher.observe import platforms
+from watcher.people import Declined, People
+from watcher.ports import (
+    AuditEntry,
+    Change,
+    Clock,
+    Conflict,
+    Images,
+    Observer,
+    OutsideError,
+    Store,
+    Stored,
+    Unseen,
+)
+from watcher.settings import Settings
+
+TRIES = 5
+"""How often a proposal is made anew when somebody else changed the same records."""
+NO_RECIPE = Digest("sha256:" + hashlib.sha256(b"").hexdigest())
+"""Stands for the recipe in the binding of a request for the stock image."""
+STOCK = "stock"
+RELAYER = "relayer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What would be done about one pool, and why."""
+
+    cluster: ClusterName
+    pool: PoolName
+    observation: Observation | None
+    decision: Decision
+    unmet: tuple[str, ...]
+    """What would stand in the way of applying it right now."""
+    active: Update | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planner:
+    settings: Settings
+    store: Store
+    observer: Observer
+    images: Images
+    people: People
+    clock: Clock
+
+    async def plan(
+        self, cluster: ClusterName, pool: PoolName, *, asked: Asked | None = None
+    ) -> Plan:
+        """Observe and decide; change nothing."""
+        seen = await self.observer.observe(cluster, pool)
+        active = await self._active(cluster, pool)
+        update = active.job if active and isinstance(active.job, Update) else None
+        if isinstance(seen, Unseen):
+            return Plan(
+                cluster=cluster,
+                pool=pool,
+                observation=None,
+                decision=Hold(pool, seen.because),
+                unmet=(),
+                active=update,
+            )
+        now = self.clock.now()
+        return Plan(
+            cluster=cluster,
+            pool=pool,
+            observation=seen,
+            decision=decide(seen, now=now, asked=asked),
+            unmet=tuple(preconditions.standing_in_the_way(seen, self._policy(cluster, pool), now)),
+            active=update,
+        )
+
+    async def pass_over(self, cluster: ClusterName, pool: PoolName) -> Plan:
+        """One look at a pool by the service itself: decide, and propose what is needed."""
+        plan = await self.plan(cluster, pool)
+        await self.store.put_view(f"pool:{cluster}/{pool}", _shown(plan, self.clock.now()))
+        active = plan.active
+        if isinstance(plan.decision, Rebuild) and plan.observation:
+            if active is None or (active.kind is Kind.LAYERED and active.state in NOT_BEGUN):
+                await self._propose(plan.observation, plan.decision, by=RELAYER)
+        elif isinstance(plan.decision, InStep) and active and active.requested_by == RELAYER:
+            await self._withdraw(active, plan.decision.because)
+        return plan
+
+    async def rebuild(
+        self, cluster: ClusterName, pool: PoolName, *, by: str, allow_downgrade: bool = False
+    ) -> Update:
+        """Propose an update because a person asked. Raise Declined with the reason if not."""
+        plan = await self.plan(cluster, pool, asked=Asked(by, downgrade=allow_downgrade))
+        if not isinstance(plan.decision, Rebuild) or plan.observation is None:
+            raise Declined(plan.decision.because)
+        if plan.active and plan.active.state not in NOT_BEGUN:
+            raise Declined(f"{plan.active.id} is {plan.active.state}; wait for its end")
+        await self.store.forget(cluster, pool)
+        return await self._propose(plan.observation, plan.decision, by=by)
+
+    async def stock(self, cluster: ClusterName, pool: PoolName, *, by: str) -> Update:
+        """Ask for the override to be removed; the asker's own vote is counted if it may be."""
+        plan = await self.plan(cluster, pool)
+        seen = plan.observation
+        if seen is None or not isinstance(seen.base, Base):
+            raise Declined(plan.decision.because)
+        if seen.running is None or not seen.running.ours:
+            raise Declined(f"{cluster}/{pool} has no override of Relayer's to remove")
+        if plan.active and plan.active.state not in NOT_BEGUN:
+            raise Declined(f"{plan.active.id} is {plan.active.state}; wait for its end")
+        update = self._stock_update(seen, seen.base, by)
+        await self._commit_new(update, [])
+        try:
+            return (await self.people.approve(update.id, by=by)).update
+        except Declined:
+            return update  # not an approver: somebody else must say yes
+
+    def _policy(self, cluster: ClusterName, pool: PoolName) -> Policy:
+        configured = self.settings.pool(cluster, pool)
+        return configured.policy if configured else Policy()
+
+    async def _active(self, cluster: ClusterName, pool: PoolName) -> Stored | None:
+        owner = await self.store.owner(f"update:{cluster}/{pool}")
+        if owner is None:
+            return None
+        try:
+            return await self.store.get(owner)
+        except KeyError:
+            return None
+
+    async def _propose(self, seen: Observation, wanted: Rebuild, *, by: str) -> Update:
+        """Put the update, and its build if nobody has it, into the queue; or find it there."""
+        for _ in range(TRIES):
+            now = self.clock.now()
+            build, is_new = await self._build(seen, wanted, now)
+            update = self._update(seen, wanted, build, by, now)
+            active = await self._active(seen.cluster, seen.pool.name)
+            if active and isinstance(active.job, Update) and _same(active.job, update, by):
+                return active.job
+            extra = [Change(job=build, expected=0)] if is_new else []
+            entries = [_queued(build, by, now)] if is_new else []
+            try:
+                await self._commit_new(update, extra, entries)
+            except Conflict:
+                continue
+            return update
+        raise Conflict(f"{seen.cluster}/{seen.pool.name} keeps changing; nothing was proposed")
+
+    async def _commit_new(
+        self, update: Update, extra: Sequence[Change], entries: Sequence[AuditEntry] = ()
+    ) -> None:
+        """Save a new update, ending the one it replaces in the same step. Raise Conflict."""
+        now = update.created_at
+        changes: list[Change] = []
+        audit: list[AuditEntry] = list(entries)
+        active = await self._active(update.cluster, update.pool)
+        if active is not None:
+            if active.job.state not in NOT_BEGUN:
+                raise Conflict(f"{active.job.id} is {active.job.state}")
+            event = Superseded(update.id)
+            ended = step(active.job, event, now=now)
+            changes.append(Change(job=ended, expected=active.version, due_in_seconds=None))
+            audit.append(audit_entry(ended, event, by=update.requested_by, now=now))
+        changes += [*extra, Change(job=update, expected=0)]
+        audit.append(_proposed(update, now))
+        await self.store.commit(changes, audit)
+
+    async def _withdraw(self, active: Update, because: str) -> None:
+        """End an update of our own that is no longer needed."""
+        stored = await self.store.get(active.id)
+        if stored.job.state not in NOT_BEGUN:
+            return
+        now = self.clock.now()
+        event = Superseded(f"nothing: the pool {because}")
+        ended = step(stored.job, event, now=now)
+        change = Change(job=ended, expected=stored.version, due_in_seconds=None)
+        await self.store.commit([change], [audit_entry(ended, event, by=RELAYER, now=now)])
+
+    async def _build(self, seen: Observation, wanted: Rebuild, now: datetime) -> tuple[Build, bool]:
+        """Return the build of this key: the one that is there if it is of use, else a new one."""
+        key = wanted.recipe.build_key
+        owner = await self.store.owner(f"build:{key}")
+        if owner is not None:
+            job = (await self.store.get(owner)).job
+            if isinstance(job, Build) and await self._is_of_use(job):
+                return job, False
+        recipe = self.settings.recipe(wanted.recipe.name)
+        build = Build(
+            id=f"b-{key[:10]}-{secrets.token_hex(2)}",
+            key=key,
+            base=wanted.base.image,
+            base_version=wanted.base.release.version,
+            recipe=wanted.recipe.name,
+            recipe_digest=wanted.recipe.digest,
+            target=recipe.target,
+            platforms=platforms(seen.architectures),
+            created_at=now,
+            changed_at=now,
+        )
+        return build, True
+
+    async def _is_of_use(self, build: Build) -> bool:
+        if build.state is not BuildState.READY or build.image is None:
+            return build.state is not BuildState.FAILED
+        try:
+            return await self.images.exists(build.image)
+        except OutsideError:
+            return True  # not known to be gone; the preconditions look again before it is applied
+
+    def _update(
+        self, seen: Observation, wanted: Rebuild, build: Build, by: str, now: datetime
+    ) -> Update:
+        return Update(
+            id=f"u-{secrets.token_hex(4)}",
+            cluster=seen.cluster,
+            pool=seen.pool.name,
+            kind=Kind.LAYERED,
+            target=Target(
+                release_version=wanted.base.release.version,
+                release_image=wanted.base.release.image,
+                base=wanted.base.image,
+                recipe=wanted.recipe.name,
+                recipe_digest=wanted.recipe.digest,
+                build_key=wanted.recipe.build_key,
+            ),
+            policy=self._policy(seen.cluster, seen.pool.name),
+            because=wanted.because,
+            requested_by=by,
+            created_at=now,
+            changed_at=now,
+            build=build.id,
+            downgrade_allowed=wanted.downgrade_allowed,
+        )
+
+    def _stock_update(self, seen: Observation, base: Base, by: str) -> Update:
+        now = self.clock.now()
+        policy = self._policy(seen.cluster, seen.pool.name)
+        asks = asked_by_person(policy)
+        return Update(
+            id=f"u-{secrets.token_hex(4)}",
+            cluster=seen.cluster,
+            pool=seen.pool.name,
+            kind=Kind.STOCK,
+            target=Target(
+                release_version=base.release.version,
+                release_image=base.release.image,
+                base=base.image,
+                recipe=STOCK,
+                recipe_digest=NO_RECIPE,
+                build_key=STOCK,
+            ),
+            policy=asks,
+            because=f"{by} asked for the stock image",
+            requested_by=by,
+            created_at=now,
+            changed_at=now,
+            expires_at=now + timedelta(seconds=asks.approval.ask_seconds),
+            state=UpdateState.AWAITING_APPROVAL,
+            image=base.image,
+        )
+
+
+def _same(active: Update, wanted: Update, by: str) -> bool:
+    """Whether the active update leads where the wanted one would, under the same policy."""
+    return (
+        active.kind is wanted.kind
+        and active.target == wanted.target
+        and active.policy.digest() == wanted.policy.digest()
+        and (active.downgrade_allowed or not wanted.downgrade_allowed)
+    )
+
+
+def _proposed(update: Update, now: datetime) -> AuditEntry:
+    return AuditEntry(
+        at=now,
+        job=update.id,
+        event="Proposed",
+        by=update.requested_by,
+        state=update.state,
+        detail=update.because,
+        cluster=update.cluster,
+        pool=update.pool,
+    )
+
+
+def _queued(build: Build, by: str, now: datetime) -> AuditEntry:
+    return AuditEntry(
+        at=now, job=build.id, event="Queued", by=by, state=build.state, detail=str(build.base)
+    )
+
+
+def _shown(plan: Plan, now: datetime) -> dict[str, object]:
+    """What people see of the last look at a pool."""
+    seen = plan.observation
+    running = seen.running if seen else None
+    base = seen.base if seen and isinstance(seen.base, Base) else None
+    return {
+        "cluster": plan.cluster,
+        "pool": plan.pool,
+        "at": now.isoformat(),
+        "decision": type(plan.decision).__name__,
+        "because": plan.decision.because,
+        "release": seen.release.sentence if seen else "",
+        "nodes": seen.pool.machine_count if seen else 0,
+        "paused": seen.pool.paused if seen else False,
+        "image": running.image if running else "",
+        "expected_base": str(base.image) if base else "",
+        "expected_release": base.release.version if base else "",
+        "update": plan.active.id if plan.active else "",
+    }

@@ -1,0 +1,51 @@
+"""Run the long-lived parts together; one that fails takes the service down with it.
+
+Kubernetes starts it again, and what was under way goes on from its saved state.
+"""
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+import structlog
+
+log = structlog.get_logger()
+
+Part = Callable[[], Coroutine[Any, Any, object]]
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+class PartEnded(RuntimeError):
+    """A part that should run for ever returned: a watch that quietly stops watches nothing."""
+
+
+async def run(
+    parts: Mapping[str, Part], *, drain_seconds: float, stop: asyncio.Event | None = None
+) -> None:
+    """Run `parts` until one fails, `stop` is set, or SIGTERM or SIGINT comes.
+
+    Then cancel them: each hands back what it holds. After `drain_seconds` it ends all the same.
+    """
+    stop = stop or asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in SIGNALS:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_endless(n, p), name=n) for n, p in parts.items()]
+            await stop.wait()
+            log.info("stopping", parts=len(tasks))
+            for task in tasks:
+                task.cancel()
+            _, left = await asyncio.wait(tasks, timeout=drain_seconds)
+            if left:
+                raise TimeoutError(f"not stopped in time: {', '.join(t.get_name() for t in left)}")
+    finally:
+        for number in SIGNALS:
+            loop.remove_signal_handler(number)
+
+
+async def _endless(name: str, part: Part) -> None:
+    await part()
+    raise PartEnded(f"{name} ended by itself")
