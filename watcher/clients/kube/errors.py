@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import msgspec
 
 from watcher.clients.kube import http1, wire
-from watcher.ports import Conflict, OutsideError, Refused, Transient
+from watcher.ports import Conflict, FieldConflict, OutsideError, Refused, Transient
 
 _MAX_TEXT = 300
 _RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
@@ -32,10 +32,6 @@ class Forbidden(Refused):
 
 class Unauthorized(Refused):
     """401: the server does not know our credentials (any more)."""
-
-
-class FieldConflict(Conflict):
-    """Another field manager owns a field we would set. We never force it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -121,7 +121,7 @@ KINDS: tuple[Kind[Any], ...] = (
     OS_IMAGE_STREAM,
 )
 
-PULL_SECRET_PATH = "/api/v1/namespaces/openshift-config/secrets/pull-secret"  # noqa: S105 (no secret)
+PULL_SECRET_PATH = "/api/v1/namespaces/openshift-config/secrets/pull-secret"  # noqa: S105
 
 _READ = ("get", "list", "watch")
 RBAC_RULES: tuple[tuple[str, str, tuple[str, ...]], ...] = (

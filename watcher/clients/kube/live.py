@@ -19,7 +19,7 @@ from watcher.clients.kube.kinds import Kind
 from watcher.clients.kube.session import Session
 from watcher.core.cluster import OUR_PREFIX, ClusterView, MachineConfig, Pool
 from watcher.core.facts import ClusterName, Malformed, PoolName
-from watcher.ports import Clock, Conflict, Refused
+from watcher.ports import Clock, Refused
 
 F = TypeVar("F")
 
@@ -31,7 +31,7 @@ _APPLY_PATCH = "application/apply-patch+yaml"
 _FRESH_KINDS = tuple(k for k in kinds.KINDS if k is not kinds.NODE)
 
 
-class Secret(wire.Wire):
+class Secret(wire.Wire, frozen=True):
     data: dict[str, str] | None = None
 
 
@@ -75,9 +75,9 @@ class Live:
         return assemble(self.name, found, observed_at=began, problems=tuple(problems))
 
     async def apply_override(
-        self, name: str, *, pool: PoolName, os_image_url: str, annotations: Mapping[str, str]
-    ) -> MachineConfig:
-        """Make MachineConfig `name` say that `pool` runs `os_image_url`.
+        self, *, name: str, pool: PoolName, image: str, annotations: Mapping[str, str]
+    ) -> None:
+        """Make MachineConfig `name` say that `pool` runs `image`.
 
         Server-side apply as field manager `relayer`, never forced. Repeating it with the same
         arguments changes nothing. Raises FieldConflict when someone else owns one of the fields.
@@ -90,67 +90,54 @@ class Live:
                 "labels": {ROLE_LABEL: pool},
                 "annotations": dict(annotations),
             },
-            "spec": {"osImageURL": os_image_url},
+            "spec": {"osImageURL": image},
         }
-        return await self._patch(
-            kinds.MACHINE_CONFIG, name, body, content_type=_APPLY_PATCH, force=False
-        )
+        await self._patch(kinds.MACHINE_CONFIG, name, body, content_type=_APPLY_PATCH, force=False)
 
-    async def delete_override(self, name: str, *, uid: str) -> None:
+    async def delete_override(self, name: str) -> None:
         """Remove our MachineConfig `name`. Nothing happens when it is gone already.
 
-        Raises Refused when it carries no annotation of ours, Conflict when `uid` is another's
-        (deleted and made anew) or it was changed between our look and the delete.
+        Raises Refused when it carries no annotation of ours, Conflict when it was changed, or
+        deleted and made anew, between our look and the delete.
         """
         found = await self.read_machine_config(name)
         if found is None:
             return
-        if not any(key.startswith(OUR_PREFIX) for key in found.meta.annotations):
+        meta = found.meta
+        if not any(key.startswith(OUR_PREFIX) for key in meta.annotations):
             raise Refused(
                 f"cluster {self.name}: MachineConfig {name} carries no annotation {OUR_PREFIX}…:"
                 " it is not ours and is not deleted"
             )
-        if found.meta.uid != uid:
-            raise Conflict(
-                f"cluster {self.name}: MachineConfig {name} was deleted and made anew meanwhile"
-            )
-        version = found.meta.resource_version
+        preconditions = {"uid": meta.uid, "resourceVersion": meta.resource_version}
         try:
             await self._session.change(
                 self._request(kinds.MACHINE_CONFIG, "delete", name),
                 method="DELETE",
                 path=_path(kinds.MACHINE_CONFIG, name),
-                body={
-                    "apiVersion": "v1",
-                    "kind": "DeleteOptions",
-                    "preconditions": {"uid": uid, "resourceVersion": version},
-                },
+                body={"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions},
             )
         except errors.NotFound:
             return
 
     async def set_paused(
-        self,
-        pool: PoolName,
-        *,
-        paused: bool,
-        annotations: Mapping[str, str | None],
-        resource_version: str,
-    ) -> Pool:
+        self, pool: Pool, *, paused: bool, annotations: Mapping[str, str | None]
+    ) -> None:
         """Pause or unpause, and set (or with None remove) annotations, in one write.
 
-        Raises Conflict when the pool is no longer at `resource_version`.
+        Raises Conflict when the pool is no longer as it was read.
         """
+        version = pool.meta.resource_version
         body = {
-            "metadata": {"resourceVersion": resource_version, "annotations": dict(annotations)},
+            "metadata": {"resourceVersion": version, "annotations": dict(annotations)},
             "spec": {"paused": paused},
         }
-        return await self._patch(kinds.POOL, pool, body, content_type=_MERGE_PATCH)
+        await self._patch(kinds.POOL, pool.name, body, content_type=_MERGE_PATCH)
 
-    async def annotate_pool(self, pool: PoolName, *, annotations: Mapping[str, str | None]) -> Pool:
+    async def annotate_pool(self, pool: PoolName, annotations: Mapping[str, str | None]) -> None:
         """Set annotations of a pool; None removes one."""
         body = {"metadata": {"annotations": dict(annotations)}}
-        return await self._patch(kinds.POOL, pool, body, content_type=_MERGE_PATCH)
+        await self._patch(kinds.POOL, pool, body, content_type=_MERGE_PATCH)
 
     async def pull_secret(self) -> bytes:
         """The cluster's global pull secret, a Docker auth file. Never keep or log it."""
@@ -183,12 +170,12 @@ class Live:
         *,
         content_type: str,
         force: bool | None = None,
-    ) -> F:
+    ) -> None:
         request = self._request(kind, "patch", name)
         query = {"fieldManager": FIELD_MANAGER}
         if force is not None:
             query["force"] = str(force).lower()
-        answer = await self._session.change(
+        await self._session.change(
             request,
             method="PATCH",
             path=_path(kind, name),
@@ -196,7 +183,6 @@ class Live:
             body=body,
             content_type=content_type,
         )
-        return _fact(kind, request, answer)
 
     def _request(self, kind: Kind[F], verb: str, name: str) -> Request:
         return Request(

@@ -254,7 +254,7 @@ def _environment_proxy(url: str) -> str:
     from urllib import request
 
     parts = urlsplit(url)
-    if request.proxy_bypass_environment(parts.netloc)  # type: ignore[attr-defined]:
+    if request.proxy_bypass_environment(parts.netloc):  # type: ignore[attr-defined]
         return ""
     return request.getproxies_environment().get(parts.scheme, "")
 

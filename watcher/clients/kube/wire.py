@@ -36,11 +36,11 @@ _EMPTY: Mapping[str, str] = {}
 W = TypeVar("W")
 
 
-class Wire(msgspec.Struct, rename="camel", gc=False):
+class Wire(msgspec.Struct, rename="camel", gc=False, frozen=True):
     """Fields are named as in the API. `gc=False`: a decoded object cannot be part of a cycle."""
 
 
-class MetaWire(Wire):
+class MetaWire(Wire, frozen=True):
     name: str
     uid: str = ""
     resource_version: str = ""
@@ -49,7 +49,7 @@ class MetaWire(Wire):
     annotations: dict[str, str] | None = None
 
 
-class ConditionWire(Wire):
+class ConditionWire(Wire, frozen=True):
     type: str
     status: str
     reason: str = ""
@@ -57,55 +57,55 @@ class ConditionWire(Wire):
     last_transition_time: datetime | None = None
 
 
-class Named(Wire):
+class Named(Wire, frozen=True):
     name: str = ""
 
 
-class VersionAndImage(Wire):
+class VersionAndImage(Wire, frozen=True):
     version: str = ""
     image: str = ""
 
 
-class HistoryWire(Wire):
+class HistoryWire(Wire, frozen=True):
     state: str
     version: str = ""
     image: str = ""
 
 
-class ClusterVersionSpec(Wire):
+class ClusterVersionSpec(Wire, frozen=True):
     desired_update: VersionAndImage | None = None
 
 
-class ClusterVersionStatus(Wire):
+class ClusterVersionStatus(Wire, frozen=True):
     desired: VersionAndImage = VersionAndImage()
     history: list[HistoryWire] | None = None
     conditions: list[ConditionWire] | None = None
     observed_generation: int = 0
 
 
-class ClusterVersionWire(Wire):
+class ClusterVersionWire(Wire, frozen=True):
     metadata: MetaWire
     spec: ClusterVersionSpec = ClusterVersionSpec()
     status: ClusterVersionStatus = ClusterVersionStatus()
 
 
-class RequirementWire(Wire):
+class RequirementWire(Wire, frozen=True):
     key: str
     operator: str
     values: list[str] | None = None
 
 
-class SelectorWire(Wire):
+class SelectorWire(Wire, frozen=True):
     match_labels: dict[str, str] | None = None
     match_expressions: list[RequirementWire] | None = None
 
 
-class PoolConfiguration(Wire):
+class PoolConfiguration(Wire, frozen=True):
     name: str = ""
     source: list[Named] | None = None
 
 
-class PoolSpec(Wire):
+class PoolSpec(Wire, frozen=True):
     paused: bool = False
     max_unavailable: int | str | None = None
     machine_config_selector: SelectorWire | None = None
@@ -114,7 +114,7 @@ class PoolSpec(Wire):
     configuration: PoolConfiguration = PoolConfiguration()
 
 
-class PoolStatus(Wire):
+class PoolStatus(Wire, frozen=True):
     configuration: Named = Named()
     observed_generation: int = 0
     machine_count: int = 0
@@ -125,95 +125,95 @@ class PoolStatus(Wire):
     conditions: list[ConditionWire] | None = None
 
 
-class PoolWire(Wire):
+class PoolWire(Wire, frozen=True):
     metadata: MetaWire
     spec: PoolSpec = PoolSpec()
     status: PoolStatus = PoolStatus()
 
 
-class MachineConfigSpec(Wire):
+class MachineConfigSpec(Wire, frozen=True):
     os_image_url: str = msgspec.field(default="", name="osImageURL")
     extensions: list[str] | None = None
     kernel_type: str = ""
 
 
-class MachineConfigWire(Wire):
+class MachineConfigWire(Wire, frozen=True):
     metadata: MetaWire
     spec: MachineConfigSpec = MachineConfigSpec()
 
 
-class NodeSpec(Wire):
+class NodeSpec(Wire, frozen=True):
     unschedulable: bool = False
 
 
-class NodeInfo(Wire):
+class NodeInfo(Wire, frozen=True):
     architecture: str = ""
     os_image: str = ""
     kubelet_version: str = ""
 
 
-class NodeCondition(Wire):
+class NodeCondition(Wire, frozen=True):
     type: str
     status: str
 
 
-class NodeStatus(Wire):
+class NodeStatus(Wire, frozen=True):
     conditions: list[NodeCondition] | None = None
     node_info: NodeInfo = NodeInfo()
 
 
-class NodeWire(Wire):
+class NodeWire(Wire, frozen=True):
     metadata: MetaWire
     spec: NodeSpec = NodeSpec()
     status: NodeStatus = NodeStatus()
 
 
-class OsImageUrlsData(Wire):
+class OsImageUrlsData(Wire, frozen=True):
     release_version: str = ""
     base_image: str = msgspec.field(default="", name="baseOSContainerImage")
 
 
-class OsImageUrlsWire(Wire):
+class OsImageUrlsWire(Wire, frozen=True):
     metadata: MetaWire
     data: OsImageUrlsData | None = None
 
 
-class MachineOsConfigSpec(Wire):
+class MachineOsConfigSpec(Wire, frozen=True):
     machine_config_pool: Named = Named()
 
 
-class MachineOsConfigWire(Wire):
+class MachineOsConfigWire(Wire, frozen=True):
     metadata: MetaWire
     spec: MachineOsConfigSpec = MachineOsConfigSpec()
 
 
-class StreamWire(Wire):
+class StreamWire(Wire, frozen=True):
     name: str
     os_image: str = ""
 
 
-class OsImageStreamStatus(Wire):
+class OsImageStreamStatus(Wire, frozen=True):
     default_stream: str = ""
     available_streams: list[StreamWire] | None = None
 
 
-class OsImageStreamWire(Wire):
+class OsImageStreamWire(Wire, frozen=True):
     metadata: MetaWire
     status: OsImageStreamStatus = OsImageStreamStatus()
 
 
-class Cause(Wire):
+class Cause(Wire, frozen=True):
     reason: str = ""
     message: str = ""
     field: str = ""
 
 
-class StatusDetails(Wire):
+class StatusDetails(Wire, frozen=True):
     causes: list[Cause] | None = None
     retry_after_seconds: int = 0
 
 
-class Status(Wire):
+class Status(Wire, frozen=True):
     """The API server's answer where there is no object to give."""
 
     kind: str = ""
@@ -223,33 +223,33 @@ class Status(Wire):
     details: StatusDetails | None = None
 
 
-class ListMeta(Wire):
+class ListMeta(Wire, frozen=True):
     resource_version: str = ""
     # `continue` is a word of Python's.
     next_page: str = msgspec.field(default="", name="continue")
 
 
-class Page(Wire):
+class Page(Wire, frozen=True):
     """One page of a list. Items stay raw, so that one malformed object costs only itself."""
 
     metadata: ListMeta = ListMeta()
     items: list[msgspec.Raw] | None = None
 
 
-class Event(msgspec.Struct, Generic[W], gc=False):
+class Event(msgspec.Struct, Generic[W], gc=False, frozen=True):
     """One line of a watch."""
 
     type: str
     object: W
 
 
-class Head(Wire):
+class Head(Wire, frozen=True):
     """The little that even a malformed object, a bookmark or a Status has."""
 
     metadata: ListMeta | None = None
 
 
-class NamedHead(Wire):
+class NamedHead(Wire, frozen=True):
     metadata: Named = Named()
 
 
