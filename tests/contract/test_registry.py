@@ -1,9 +1,12 @@
 """One contract for registries: the simulated one keeps it as Debian's docker-registry does."""
 
+import asyncio
 import os
 import ssl
+import tracemalloc
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -23,7 +26,7 @@ from watcher.clients.registry import (
     read_payload,
 )
 from watcher.clients.registry.model import OCI_MANIFEST, digest_of
-from watcher.core.facts import Digest, Repository
+from watcher.core.facts import Digest, Pullspec, Repository
 from watcher.ports import Refused, Transient
 
 REAL = pytest.mark.real("docker-registry")
@@ -283,6 +286,72 @@ async def test_a_private_ca_is_trusted_for_its_host_only(
         async with RegistryClient.opened(settings) as stranger:
             with pytest.raises(Transient, match="CERTIFICATE_VERIFY_FAILED"):
                 await stranger.exists(ref)
+
+
+@REAL
+async def test_a_large_blob_is_carried_in_little_memory(tmp_path: Path) -> None:
+    piece, pieces = os.urandom(64 * 1024), 1000
+    seen = sha256()
+    for _ in range(pieces):
+        seen.update(piece)
+    blob = Descriptor("x", Digest(f"sha256:{seen.hexdigest()}"), len(piece) * pieces)
+
+    async def stream() -> AsyncGenerator[bytes, None]:
+        for _ in range(pieces):
+            yield piece
+
+    async with (
+        real_registry(tmp_path / "one") as one,
+        real_registry(tmp_path / "two") as two,
+        RegistryClient.opened(one.settings) as first,
+        RegistryClient.opened(two.settings) as second,
+    ):
+        source, target = one.repository("rhcos/base"), two.repository("team/layered")
+        tracemalloc.start()
+        try:
+            await first.upload_blob(source, stream, digest=blob.digest, size=blob.size)
+            way = await second.copy_blob(blob, source=source, target=target, reader=first)
+            _, peak = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+    assert way == Carried.COPIED
+    assert peak < blob.size / 10
+
+
+@pytest.mark.real("buildah")
+@pytest.mark.parametrize("way", ["basic", "bearer"])
+async def test_buildah_works_with_the_simulated_registry(way: str, tmp_path: Path) -> None:
+    async with (
+        simulated_registry(basic=way == "basic", bearer=way == "bearer") as registry,
+        RegistryClient.opened(registry.settings, registry.credentials) as client,
+    ):
+        base = await push(client, registry.repository("rhcos/base"), base_image())
+        target = registry.repository("team/layered")
+        build_and_push = write_build(tmp_path, registry, base=base, target=f"{target}:new")
+        for arguments in build_and_push:
+            process = await asyncio.create_subprocess_exec("buildah", *arguments)
+            assert await process.wait() == 0
+        made = await client.config((target, "new"))
+        under = await client.config(base)
+    assert made.labels["made-by"] == "buildah"
+    assert made.diff_ids[: len(under.diff_ids)] == under.diff_ids
+
+
+def write_build(
+    directory: Path, registry: Running, *, base: Pullspec, target: str
+) -> list[list[str]]:
+    """A build in a directory of its own; the arguments to build it and to push it."""
+    login = directory / "auth.json"
+    login.write_text(registry.auth_json())
+    (directory / "Containerfile").write_text(f"FROM {base}\nCOPY auth.json /etc/x\n")
+    storage = ["--storage-driver", "vfs", "--root", f"{directory}/root"]
+    storage += ["--runroot", f"{directory}/run"]
+    reach = ["--authfile", str(login), "--tls-verify=false"]
+    made = ["--isolation", "chroot", "--label", "made-by=buildah", "--tag", "made"]
+    return [
+        [*storage, "build", *reach, *made, str(directory)],
+        [*storage, "push", *reach, "made", f"docker://{target}"],
+    ]
 
 
 @pytest.mark.parametrize("kind", ["simulated", pytest.param("real", marks=REAL)])

@@ -127,6 +127,44 @@ async def test_an_upload_moved_to_another_host_carries_no_credentials(other: Run
     assert not logins_seen(other)
 
 
+async def test_an_upload_moved_from_https_to_http_is_not_followed(
+    ca: PrivateCa, other: Running
+) -> None:
+    async with simulated_registry(tls=ca) as registry:
+        where = elsewhere(other, "/v2/stolen/blobs/uploads/x")
+        fail(registry, Fault("status", "POST", ".*uploads/", status=202, headers=where))
+        async with RegistryClient.opened(registry.settings) as client:
+            with pytest.raises(Refused, match="moved from https"):
+                await client.upload_blob(registry.repository("a"), b"c", digest=digest_of(b"c"))
+    assert other.simulated
+    assert not other.simulated.requests
+
+
+async def test_another_host_cannot_name_the_token_server(other: Running) -> None:
+    challenge = (("WWW-Authenticate", f'Bearer realm="{other.url}/token",service="x"'),)
+    fail(other, Fault("status", path=BLOBS, status=401, headers=challenge, count=9))
+    path = f"/v2/a/blobs/{digest_of(b'x')}"
+    async with simulated_registry() as registry:
+        fail(registry, Fault("redirect", path=BLOBS, headers=elsewhere(other, path), count=9))
+        login = Credentials.parse(registry.auth_json())
+        async with RegistryClient.opened(registry.settings, login) as client:
+            with pytest.raises(Unauthorised):
+                async for _ in client.blob(registry.repository("a"), digest_of(b"x")):
+                    pass
+    assert not logins_seen(other)
+
+
+async def test_cookies_are_not_kept() -> None:
+    async with simulated_registry() as registry:
+        cookie = (("Set-Cookie", "session=of-the-first-login; Path=/"),)
+        fail(registry, Fault("status", "HEAD", status=404, headers=cookie))
+        async with RegistryClient.opened(registry.settings) as client:
+            for _ in range(2):
+                assert not await client.exists((registry.repository("a"), "latest"))
+        assert registry.simulated
+        assert all("Cookie" not in seen.headers for seen in registry.simulated.requests)
+
+
 async def test_a_login_goes_to_no_token_server_without_https(ca: PrivateCa, other: Running) -> None:
     async with simulated_registry(bearer=True, tls=ca) as registry:
         challenge = (("WWW-Authenticate", f'Bearer realm="{other.url}/token",service="x"'),)
