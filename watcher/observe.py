@@ -78,7 +78,7 @@ class PoolObserver:
             release=release,
             base=base,
             recipe=await self._recipe(recipe, base, architectures or ("amd64",)),
-            running=await self._running(view, pool, version),
+            running=await self._running(view, pool, version, architectures[:1]),
             would_win=would_win.meta.name if would_win else "",
             our_name=mco.override_name(pool.name),
             override=view.machine_configs.get(mco.override_name(pool.name)),
@@ -120,7 +120,9 @@ class PoolObserver:
             )
         return RecipeSeen(name=name, digest=recipe.digest, build_key=key)
 
-    async def _running(self, view: ClusterView, pool: Pool, version: str) -> Running | None:
+    async def _running(
+        self, view: ClusterView, pool: Pool, version: str, architecture: tuple[str, ...]
+    ) -> Running | None:
         won = mco.winner(pool, view.machine_configs.values(), version=version)
         if won is None or mco.is_generated(won):
             return None
@@ -129,16 +131,19 @@ class PoolObserver:
             machine_config=won.meta.name,
             image=won.os_image_url,
             ours=ours,
-            lineage=await self._lineage(won, ours=ours),
+            lineage=await self._lineage(won, ours=ours, architecture=architecture),
         )
 
-    async def _lineage(self, override: MachineConfig, *, ours: bool) -> Lineage:
+    async def _lineage(
+        self, override: MachineConfig, *, ours: bool, architecture: tuple[str, ...]
+    ) -> Lineage:
         if ours:
             written = lineage.from_annotations(override.meta.annotations)
             if written.base is not None:
                 return written
         try:
-            return lineage.from_image(await self.images.facts(Pullspec(override.os_image_url)))
+            image = Pullspec(override.os_image_url)
+            return lineage.from_image(await self.images.facts(image, *architecture))
         except (Refused, Malformed):
             return Lineage()  # nobody knows: the decision says so
 
