@@ -184,6 +184,13 @@ def test_a_link_that_leaves_is_fine_when_it_is_ignored(directory: Path) -> None:
     assert "out" not in paths(load(directory))
 
 
+def test_a_link_that_leaves_by_way_of_an_ignored_one_is_refused(directory: Path) -> None:
+    (directory / "out").symlink_to("/etc")
+    (directory / "x").symlink_to("out/passwd")
+    (directory / ".containerignore").write_text("out\n")
+    assert "the link 'x'" in refused(directory)
+
+
 def test_a_fifo_is_refused_and_does_not_hang(directory: Path) -> None:
     os.mkfifo(directory / "etc" / "fifo")
     assert "'etc/fifo' is neither a file" in refused(directory)

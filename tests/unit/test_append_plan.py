@@ -148,6 +148,8 @@ def test_variables_in_a_heredoc_are_replaced_unless_it_is_quoted() -> None:
         ("LABEL", "line 2: LABEL without anything"),
         ("ENV a", "line 2: ENV a without a value"),
         ('ENV a="b', "line 2: a quote is not closed"),
+        ("ENV a=" + "${b:-" * 5000 + "}" * 5000, "line 2: variables within one another"),
+        ("ENV a=x" + "\nENV a=$a$a" * 40, "line 23: longer than"),
         ("ENV a=${b%c}", "line 2: this form of variable"),
         ('ENV a="${b:?say why}"', "line 2: variable b is required: say why"),
     ],
@@ -209,6 +211,7 @@ def test_a_class_that_is_not_closed_is_refused() -> None:
     [
         (["# c", "", "tmp"], ["tmp", "tmp/a"], ["a/tmp", "tmpx"]),
         (["**/tmp"], ["tmp", "a/tmp", "a/b/tmp/c"], ["atmp"]),
+        (["**/**/**/a"], ["a", "b/c/a"], ["b"]),
         (["a/**"], ["a/b", "a/b/c"], ["a", "ab"]),
         (["*", "!keep", "!etc/**"], ["x", "etc"], ["keep", "keep/a", "etc/a"]),
         (["!x", "x"], ["x"], []),

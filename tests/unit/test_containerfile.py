@@ -106,6 +106,7 @@ def test_the_text_of_a_heredoc_is_no_instruction(start: str) -> None:
         'RUN echo "a <<EOF b"',
         "RUN echo $((1<<2))",
         "LABEL a=<<EOF",
+        "RUN " + "[" * 100_000,
         "# RUN <<EOF",
     ],
 )

@@ -1,5 +1,8 @@
 """The digest of a recipe, the key of a build, and links that lead out."""
 
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -126,6 +129,27 @@ def test_the_build_key_depends_on_all_its_parts_and_not_on_their_order() -> None
         key(options={"b": "1"}),
     ]
     assert len({key(), *others}) == 7
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["a", "b", "d/a", "d/b", "d/e/a"]),
+        st.lists(st.sampled_from(["..", ".", "a", "b", "d", "e", "no"]), min_size=1, max_size=6),
+        min_size=1,
+    )
+)
+def test_a_link_that_is_let_through_stays_inside_for_the_file_system_too(
+    parts: dict[str, list[str]],
+) -> None:
+    links = {path: "/".join(target) for path, target in parts.items()}
+    with TemporaryDirectory() as made:
+        root = Path(made).resolve()
+        (root / "d" / "e").mkdir(parents=True)
+        for path, target in links.items():
+            (root / path).symlink_to(target)
+        for path in links:
+            if not leaves_directory(path, links=links):
+                assert (root / path).resolve().is_relative_to(root)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from watcher.core.facts import Malformed
 
 _BLANK = "\t\v\f\r "
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
-_DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*", re.DOTALL)
+_DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+)", re.DOTALL)
 _DIRECTIVES = frozenset({"escape", "syntax", "check"})
 _NAME = re.compile(r"[^\t\v\f\r ]+")
 _HEREDOC = re.compile(r"[0-9]*<<(-?)([^<]+)", re.DOTALL)
@@ -121,7 +121,7 @@ def json_list(args: str) -> list[str] | None:
         return None
     try:
         value = json.loads(args)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         return None
@@ -254,9 +254,9 @@ class _Reader:
                     f"line {line}: a heredoc beside a quote that is not closed"
                 ) from None
             return
+        if any(marks) and _RARE_VARIABLE.search(joined):
+            raise Ambiguous(f"line {line}: a heredoc beside a rare form of variable")
         for mark in filter(None, marks):
-            if _RARE_VARIABLE.search(joined):
-                raise Ambiguous(f"line {line}: a heredoc beside a rare form of variable")
             yield self._heredoc(mark, line=line)
 
     def _heredoc(self, mark: re.Match[str], *, line: int) -> Heredoc:

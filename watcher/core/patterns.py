@@ -72,7 +72,13 @@ class IgnoreRules:
                 continue
             brings_back = line.startswith("!")
             parts = line.removeprefix("!").strip().split("/")
-            path = "/".join(part for part in parts if part not in ("", "."))
+            parts = [part for part in parts if part not in ("", ".")]
+            # Each `**` more would multiply the ways to try a path.
+            path = "/".join(
+                part
+                for before, part in zip(["", *parts], parts, strict=False)
+                if not before == part == "**"
+            )
             if not path:
                 continue
             try:

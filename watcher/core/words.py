@@ -15,6 +15,10 @@ SPACES = (
     "\u2028\u2029\u202f\u205f\u3000"
 )
 _QUOTED = r"""'[^']*'|"(?:{e}.|[^"{e}])*"|{e}.|[^{s}'"{e}]|{e}\Z"""
+_DEEPEST = 20
+"""Braces within one another; nobody writes two."""
+_LONGEST = 1 << 20
+"""Characters of a value: twenty lines of `ENV a=$a$a` would fill the memory."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BRACED = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?:(:?[-+?])(.*))?\}", re.DOTALL)
 
@@ -87,7 +91,10 @@ def expand(word: str, values: Mapping[str, str], *, escape: str = "\\") -> str:
             at += 1
     if inside_double:
         raise Unbalanced(f"a quote is not closed: {word[:60]!r}")
-    return "".join(out)
+    result = "".join(out)
+    if len(result) > _LONGEST:
+        raise Malformed(f"longer than {_LONGEST} characters with its variables replaced")
+    return result
 
 
 def _variable(word: str, at: int, values: Mapping[str, str], escape: str) -> tuple[str, int]:
@@ -118,6 +125,8 @@ def _closing_brace(word: str, at: int) -> int:
     depth = 0
     for position in range(at, len(word)):
         depth += {"{": 1, "}": -1}.get(word[position], 0)
+        if depth > _DEEPEST:
+            raise Malformed(f"variables within one another, more than {_DEEPEST} deep")
         if depth == 0:
             return position + 1
     raise Malformed(f"a brace is not closed: {word[at - 1 :][:60]!r}")
