@@ -184,9 +184,17 @@ class Reader:
         """Raise unless manifest and config can be read and every layer is given out."""
         manifest = await self.platform_manifest(ref, platform)
         await self.config_of(manifest)
-        for layer in dict.fromkeys(layer.digest for layer in manifest.layers):
-            if not await self.blob_exists(manifest.repository, layer):
-                raise NotFound(f"{manifest.ref}: layer {layer} is not in {manifest.repository}")
+        try:
+            async with asyncio.TaskGroup() as group:
+                for digest in {layer.digest for layer in manifest.layers}:
+                    group.create_task(self._layer_exists(manifest, digest))
+        except ExceptionGroup as problems:
+            # One layer that cannot be had is enough; the others were cancelled.
+            raise problems.exceptions[0] from None
+
+    async def _layer_exists(self, manifest: Manifest, digest: Digest) -> None:
+        if not await self.blob_exists(manifest.repository, digest):
+            raise NotFound(f"{manifest.ref}: layer {digest} is not in {manifest.repository}")
 
     def _manifest_call(self, method: str, repository: Repository, reference: str) -> Call:
         url = self._url(repository, f"manifests/{reference}")

@@ -7,6 +7,7 @@ other host than the one it was made for, and nothing goes from https down to htt
 """
 
 import asyncio
+import logging
 import random
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
@@ -88,6 +89,8 @@ class Transport:
 
     async def __aenter__(self) -> Self:
         await self._open.__aenter__()
+        # httpx logs each address at INFO, and those of redirects hold signatures.
+        logging.getLogger("httpx").setLevel(logging.WARNING)
         return self
 
     async def __aexit__(
@@ -175,7 +178,7 @@ class Transport:
                 trust_env=asked.use_proxy_environment,
                 follow_redirects=False,
                 timeout=httpx.Timeout(asked.read_seconds, connect=asked.connect_seconds),
-                limits=httpx.Limits(max_connections=8, max_keepalive_connections=4),
+                limits=httpx.Limits(max_connections=16, max_keepalive_connections=8),
                 # Bytes are hashed as they are sent: no encoding may come in between.
                 headers={"User-Agent": "relayer", "Accept-Encoding": "identity"},
                 # A session cookie would outlive the login it was given for.
