@@ -149,7 +149,7 @@ def test_variables_in_a_heredoc_are_replaced_unless_it_is_quoted() -> None:
         ("ENV a", "line 2: ENV a without a value"),
         ('ENV a="b', "line 2: a quote is not closed"),
         ("ENV a=" + "${b:-" * 5000 + "}" * 5000, "line 2: variables within one another"),
-        ("ENV a=x" + "\nENV a=$a$a" * 40, "line 23: longer than"),
+        ("ENV a=x" + "\nENV a=$a$a" * 40, "line 23: variables make it longer"),
         ("ENV a=${b%c}", "line 2: this form of variable"),
         ('ENV a="${b:?say why}"', "line 2: variable b is required: say why"),
     ],

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from watcher.core import words
 from watcher.core.facts import Malformed
 
-_BLANK = "\t\v\f\r "
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _DIRECTIVE = re.compile(r"#\s*([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+)", re.DOTALL)
 _DIRECTIVES = frozenset({"escape", "syntax", "check"})

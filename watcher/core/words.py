@@ -18,7 +18,7 @@ _QUOTED = r"""'[^']*'|"(?:{e}.|[^"{e}])*"|{e}.|[^{s}'"{e}]|{e}\Z"""
 _DEEPEST = 20
 """Braces within one another; nobody writes two."""
 _LONGEST = 1 << 20
-"""Characters of a value: twenty lines of `ENV a=$a$a` would fill the memory."""
+"""Characters from variables in one word: twenty lines of `ENV a=$a$a` would fill the memory."""
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _BRACED = re.compile(r"\{([A-Za-z_][A-Za-z0-9_]*)(?:(:?[-+?])(.*))?\}", re.DOTALL)
 
@@ -65,7 +65,7 @@ def expand(word: str, values: Mapping[str, str], *, escape: str = "\\") -> str:
     Raise Malformed for a form only some builders know (`${a#b}`, `${a/b/c}`).
     """
     out: list[str] = []
-    at, inside_double = 0, False
+    at, length, inside_double = 0, 0, False
     while at < len(word):
         char = word[at]
         if char == escape and at + 1 < len(word):
@@ -76,6 +76,9 @@ def expand(word: str, values: Mapping[str, str], *, escape: str = "\\") -> str:
             at += 2
         elif char == "$":
             text, at = _variable(word, at, values, escape)
+            length += len(text)
+            if length > _LONGEST:
+                raise Malformed(f"variables make it longer than {_LONGEST} characters")
             out.append(text)
         elif char == "'" and not inside_double:
             end = word.find("'", at + 1)
@@ -91,10 +94,7 @@ def expand(word: str, values: Mapping[str, str], *, escape: str = "\\") -> str:
             at += 1
     if inside_double:
         raise Unbalanced(f"a quote is not closed: {word[:60]!r}")
-    result = "".join(out)
-    if len(result) > _LONGEST:
-        raise Malformed(f"longer than {_LONGEST} characters with its variables replaced")
-    return result
+    return "".join(out)
 
 
 def _variable(word: str, at: int, values: Mapping[str, str], escape: str) -> tuple[str, int]:
