@@ -42,7 +42,9 @@ class SimulatedRegistry:
         self._tls = tls
         self._port = 0
         self._closing = asyncio.Event()
-        self._runner = web.ServerRunner(web.Server(self._handle), shutdown_timeout=1.0)
+        self._runner = web.ServerRunner(
+            web.Server(self._handle, access_log=None), shutdown_timeout=1.0
+        )
 
     @property
     def host(self) -> str:

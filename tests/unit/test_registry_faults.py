@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from simulator.registry import Fault
-from simulator.registry.images import base_image, push
+from simulator.registry.images import base_image, index_of, push
 from tests.registries import Running, simulated_registry
 from watcher.clients.registry import (
     BadContent,
@@ -75,6 +75,11 @@ async def upload(client: RegistryClient, repository: Repository) -> bytes:
 async def read(client: RegistryClient, repository: Repository, data: bytes) -> bytes:
     blob = client.blob(repository, digest_of(data), size=len(data))
     return b"".join([part async for part in blob])
+
+
+async def collect(blob: AsyncIterator[bytes], *, into: list[bytes]) -> None:
+    async for part in blob:
+        into.append(part)
 
 
 @pytest.mark.parametrize("status", [429, 502, 503, 504])
@@ -257,10 +262,11 @@ async def test_a_blob_of_another_size_than_promised_is_refused(
 ) -> None:
     repository = registry.repository("rhcos/base")
     data = await upload(client, repository)
-    for wrong in (SIZED - 1, SIZED + 1):
+    for wrong in (1000, SIZED - 1, SIZED + 1):
+        given: list[bytes] = []
         with pytest.raises(Tampered):
-            async for _ in client.blob(repository, digest_of(data), size=wrong):
-                pass
+            await collect(client.blob(repository, digest_of(data), size=wrong), into=given)
+        assert sum(map(len, given)) <= wrong
 
 
 async def test_a_manifest_of_another_digest_is_refused(
@@ -268,6 +274,17 @@ async def test_a_manifest_of_another_digest_is_refused(
 ) -> None:
     fail(registry, Fault("corrupt", path=MANIFESTS, after=300))
     with pytest.raises(Tampered, match="failed verification"):
+        await client.manifest(ref)
+
+
+async def test_another_manifest_than_asked_for_is_refused(
+    client: RegistryClient, registry: Running, ref: Pullspec
+) -> None:
+    other = base_image("an older one")
+    headers = (("Content-Type", OCI_MANIFEST), ("Docker-Content-Digest", other.digest))
+    body = other.manifest
+    fail(registry, Fault("status", path=MANIFESTS, status=200, headers=headers, body=body))
+    with pytest.raises(Tampered, match=f"the registry sent {other.digest}"):
         await client.manifest(ref)
 
 
@@ -337,6 +354,34 @@ async def test_a_malformed_manifest_is_refused(
     fail(registry, Fault("status", path=MANIFESTS, status=200, headers=headers, body=body))
     with pytest.raises(BadContent, match="manifest"):
         await client.manifest(registry.repository("rhcos/base").at(digest_of(body)))
+
+
+async def test_a_child_of_another_size_than_its_index_says_is_refused(
+    client: RegistryClient, registry: Running
+) -> None:
+    image = base_image()
+    repository = registry.repository("rhcos/base")
+    await push(client, repository, image)
+    size = f'"size":{len(image.manifest)}'.encode()
+    raw = index_of(image).manifest.replace(size, b'"size":17')
+    digest = await client.put_manifest(repository, "index", media_type=OCI_INDEX, raw=raw)
+    with pytest.raises(Tampered, match="17 bytes in its index"):
+        await client.platform_manifest(repository.at(digest))
+
+
+async def test_addresses_with_signatures_are_not_logged(
+    registry: Running, ref: Pullspec, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    signed = (("Location", f"/v2/rhcos/base/manifests/{ref.digest}?signature=secret"),)
+    fail(registry, Fault("redirect", path=MANIFESTS, headers=signed))
+    async with RegistryClient.opened(registry.settings) as client:
+        await client.manifest(ref)
+        fail(registry, Fault("redirect", path=MANIFESTS, headers=signed))
+        fail(registry, Fault("status", path=MANIFESTS, status=404))
+        with pytest.raises(NotFound) as caught:
+            await client.manifest(ref)
+    assert "secret" not in caplog.text + str(caught.value)
 
 
 async def test_limits_are_named(registry: Running, ref: Pullspec) -> None:

@@ -93,10 +93,8 @@ class Authoriser:
             return token.header
         return login.basic if login and repository.host in self._basic else None
 
-    async def answer(
-        self, repository: Repository, scope: Scope, refusal: httpx.Response, *, tried: str | None
-    ) -> str:
-        """The header that a 401 asks for; raise Unauthorised when there is none (or it was tried).
+    async def answer(self, repository: Repository, scope: Scope, refusal: httpx.Response) -> str:
+        """The header that a 401 asks for; raise Unauthorised when we have none.
 
         May raise what asking the token server raises.
         """
@@ -109,11 +107,6 @@ class Authoriser:
             raise Unauthorised(f"{repository.host} answered 401 without a way to log in")
         if login is None:
             raise Unauthorised(f"{repository.host} wants a login: no credentials for {repository}")
-        if tried == login.basic:
-            raise Unauthorised(
-                f"{repository.host} refuses user {clean(login.username)!r} for {repository}: "
-                "check the credentials"
-            )
         self._basic.add(repository.host)
         return login.basic
 

@@ -210,12 +210,12 @@ class Reader:
         """The answer, logged in as the registry asks: a 401 is answered once."""
         scope = scope or frozenset({(repository.path, "pull")})
         patience = self._transport.patience()
-        tried = self._auth.header(repository, scope)
-        async with self._transport.send(_with(call, tried), patience=patience) as answer:
+        known = self._auth.header(repository, scope)
+        async with self._transport.send(_with(call, known), patience=patience) as answer:
             if answer.status_code != 401 or not self._is_own(answer, repository):
                 yield answer
                 return
-            header = await self._auth.answer(repository, scope, answer, tried=tried)
+            header = await self._auth.answer(repository, scope, answer)
         async with self._transport.send(_with(call, header), patience=patience) as answer:
             yield answer
 
