@@ -1,0 +1,237 @@
+"""Builds without a container: one layer of copied files on top of the base's manifest.
+
+Only the registry is talked to. The base is not pulled: its blobs are mounted into the target
+repository, or streamed there when it is another registry, and the new layer is all that is made
+here. For recipes of COPY, ADD of local files, LABEL and ENV; all else is refused by line.
+"""
+
+import asyncio
+import tempfile
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from watcher.clients.builders import manifests
+from watcher.clients.builders.copying import Layout, Placed
+from watcher.clients.builders.layer import Layer, write_layer
+from watcher.clients.builders.settings import AppendSettings
+from watcher.clients.recipes import stage_recipe
+from watcher.clients.registry import (
+    Carried,
+    Descriptor,
+    ImageConfig,
+    Manifest,
+    Platform,
+    RegistryClient,
+)
+from watcher.clients.registry.model import OCI_INDEX, OCI_MANIFEST, digest_of
+from watcher.core.append import CopyFiles, Source, Step, append_only, plan
+from watcher.core.containerfile import scan
+from watcher.core.facts import Digest, Malformed, Pullspec
+from watcher.core.rebase import rebase
+from watcher.ports import BuildOrder, Log, Refused
+
+_CHUNK_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Base:
+    """The base for one platform."""
+
+    platform: Platform
+    manifest: Manifest
+    config: ImageConfig
+    steps: tuple[Step, ...]
+    placed: tuple[Placed, ...]
+    """What the layer shall hold; empty when there is none to make."""
+
+
+class Append:
+    """Builds over one registry client. It leaves nothing behind, so there is nothing to clean."""
+
+    name = "append"
+
+    def __init__(self, client: RegistryClient, settings: AppendSettings | None = None) -> None:
+        self._client = client
+        self._settings = settings or AppendSettings()
+
+    def refuses(self, order: BuildOrder) -> list[str]:
+        # The base's WorkingDir and environment are not known yet; they are looked at when building.
+        try:
+            reasons = [str(reason) for reason in append_only(scan(order.recipe.containerfile))]
+            if not reasons:
+                steps = _steps(order, _platform(order.platforms[0]), env={})
+                self._placed(order, steps, workdir="/")
+        except (Malformed, Refused) as error:
+            return [str(error)]
+        return reasons
+
+    async def build(self, order: BuildOrder, log: Log) -> Pullspec:
+        if reasons := self.refuses(order):
+            raise Refused("; ".join(reasons))
+        bases = [await self._base(order, _platform(name)) for name in order.platforms]
+        layers: dict[tuple[Placed, ...], Layer] = {}
+        try:
+            for base in bases:
+                if base.placed and base.placed not in layers:
+                    layers[base.placed] = await self._layer(order, base)
+            results = [
+                await self._image(order, base, layers.get(base.placed), log) for base in bases
+            ]
+        finally:
+            for layer in layers.values():
+                layer.file.close()
+        # Last, and by tag: until now nobody could find a half-made image.
+        raw, media_type = results[0].raw, OCI_MANIFEST
+        if len(results) > 1:
+            raw, media_type = manifests.index(results, order.labels), OCI_INDEX
+        digest = await self._client.put_manifest(
+            order.target, order.tag, media_type=media_type, raw=raw
+        )
+        await log(f"pushed {order.target}:{order.tag} as {digest}")
+        return order.target.at(digest)
+
+    async def clean(self, build: str) -> None:
+        """Nothing: temporary files have no name while in use, and uploads expire by themselves."""
+
+    async def _base(self, order: BuildOrder, platform: Platform) -> _Base:
+        manifest = await self._client.platform_manifest(order.base, platform)
+        config = await self._client.config_of(manifest)
+        if (config.os, config.architecture) != (platform.os, platform.architecture):
+            raise Refused(f"{order.base} is for {config.platform}, not for {platform}")
+        settings = manifests.Settings.read(config)
+        try:
+            steps = _steps(order, platform, env=settings.env)
+        except Malformed as error:
+            raise Refused(str(error)) from error
+        placed = self._placed(order, steps, workdir=settings.workdir)
+        return _Base(
+            platform=platform, manifest=manifest, config=config, steps=steps, placed=placed
+        )
+
+    def _placed(
+        self, order: BuildOrder, steps: Sequence[Step], *, workdir: str
+    ) -> tuple[Placed, ...]:
+        layout = Layout(
+            order.recipe.entries, directory_modes=self._settings.directory_modes, workdir=workdir
+        )
+        for step in steps:
+            if isinstance(step, CopyFiles):
+                layout.copy(step)
+        return layout.placed()
+
+    async def _layer(self, order: BuildOrder, base: _Base) -> Layer:
+        unpacked = frozenset(
+            source.path
+            for step in base.steps
+            if isinstance(step, CopyFiles) and step.unpacks
+            for source in step.sources
+            if isinstance(source, Source)
+        )
+
+        def made() -> Layer:
+            # One function for both: if we are cancelled, this thread still removes its files.
+            with tempfile.TemporaryDirectory(dir=self._settings.scratch) as directory:
+                stage_recipe(order.recipe, order.context, into=Path(directory))
+                return write_layer(
+                    base.placed,
+                    Path(directory),
+                    mtime=int(order.created.timestamp()),
+                    unpacked=unpacked,
+                    memory_bytes=self._settings.memory_bytes,
+                    scratch=self._settings.scratch,
+                )
+
+        return await asyncio.to_thread(made)
+
+    async def _image(
+        self, order: BuildOrder, base: _Base, layer: Layer | None, log: Log
+    ) -> manifests.Made:
+        made = manifests.image(
+            base.manifest,
+            base.config,
+            platform=base.platform,
+            steps=base.steps,
+            layer=layer,
+            labels=order.labels,
+            created=order.created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )
+        if layer:
+            await log(f"{base.platform}: layer {layer.digest}, {layer.entries} entries")
+        carried = await self._carry(order, base, layer, made)
+        told = ", ".join(f"{count} {how.value}" for how, count in sorted(carried.items()))
+        await log(f"{base.platform}: layers of the base: {told}")
+        reference = made.digest
+        await self._client.put_manifest(
+            order.target, reference, media_type=OCI_MANIFEST, raw=made.raw
+        )
+        return made
+
+    async def _carry(
+        self, order: BuildOrder, base: _Base, layer: Layer | None, made: manifests.Made
+    ) -> Counter[Carried]:
+        """Bring all blobs to the target, several at a time."""
+        carried: Counter[Carried] = Counter()
+        places = asyncio.Semaphore(self._settings.parallel_blobs)
+
+        async def carry(blob: Descriptor) -> None:
+            async with places:
+                how = await self._client.copy_blob(
+                    blob, source=order.base.repository, target=order.target
+                )
+                carried[how] += 1
+
+        async def add_own() -> None:
+            await self._add(order, digest_of(made.config), made.config)
+            if layer:
+                await self._add_layer(order, layer)
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(add_own())
+                for blob in {blob.digest: blob for blob in base.manifest.layers}.values():
+                    group.create_task(carry(blob))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return carried
+
+    async def _add(self, order: BuildOrder, digest: Digest, content: bytes) -> None:
+        if not await self._client.blob_exists(order.target, digest):
+            await self._client.upload_blob(order.target, content, digest=digest)
+
+    async def _add_layer(self, order: BuildOrder, layer: Layer) -> None:
+        if layer.size <= self._settings.memory_bytes:
+            layer.file.seek(0)
+            await self._add(order, layer.digest, layer.file.read())
+            return
+        if await self._client.blob_exists(order.target, layer.digest):
+            return
+
+        async def chunks() -> AsyncGenerator[bytes, None]:
+            layer.file.seek(0)
+            while chunk := await asyncio.to_thread(layer.file.read, _CHUNK_BYTES):
+                yield chunk
+
+        await self._client.upload_blob(order.target, chunks, digest=layer.digest, size=layer.size)
+
+
+def _platform(name: str) -> Platform:
+    os, _, rest = name.partition("/")
+    architecture, _, variant = rest.partition("/")
+    return Platform(os, architecture, variant or None)
+
+
+def _steps(order: BuildOrder, platform: Platform, *, env: Mapping[str, str]) -> tuple[Step, ...]:
+    """The recipe's steps for one platform; raise Malformed."""
+    recipe = order.recipe
+    rebased = rebase(recipe.containerfile, order.base, build_args=recipe.build_args)
+    # Containerfile reference, "Automatic platform ARGs": there where an ARG declares them.
+    automatic = {
+        "TARGETPLATFORM": str(platform),
+        "TARGETOS": platform.os,
+        "TARGETARCH": platform.architecture,
+        "TARGETVARIANT": platform.variant or "",
+    }
+    given = {**automatic, **recipe.build_args, **rebased.build_args}
+    return plan(scan(rebased.text), build_args=given, base_env=env)

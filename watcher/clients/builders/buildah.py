@@ -1,0 +1,256 @@
+"""Builds any recipe with buildah, in a storage of our own that it shares with nobody.
+
+buildah gets a list of arguments, an environment made from nothing, and files in a private
+directory: its Containerfile, the staged context, login and trust. Nothing of the machine's own
+configuration decides where it pulls from, except /etc/containers/policy.json.
+"""
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Self
+
+from watcher.clients.builders import access, process
+from watcher.clients.builders.failures import problem
+from watcher.clients.builders.process import Ended, Program
+from watcher.clients.builders.settings import BuildahSettings
+from watcher.clients.builders.workplace import SEARCH_PATH, Kept, Workplace, silent
+from watcher.clients.recipes import stage_recipe
+from watcher.clients.registry import Credentials, RegistrySettings
+from watcher.core.containerfile import scan
+from watcher.core.facts import Digest, Malformed, Pullspec
+from watcher.core.rebase import rebase
+from watcher.ports import BuildOrder, Log, OutsideError, Refused, Transient
+
+_NO_RULES = "ignore-nothing"
+_KNOWS_HEREDOCS = (1, 33)
+_VERSION = re.compile(r"version (\d+)\.(\d+)")
+
+
+class Buildah:
+    """One work directory, one build at a time. `found` makes it."""
+
+    name = "buildah"
+
+    def __init__(
+        self,
+        settings: BuildahSettings,
+        registry: RegistrySettings,
+        credentials: Credentials,
+        *,
+        version: tuple[int, int],
+    ) -> None:
+        self._settings = settings
+        self._registry = registry
+        self._credentials = credentials
+        self._version = version
+        self._place = Workplace(settings)
+
+    @classmethod
+    async def found(
+        cls, settings: BuildahSettings, registry: RegistrySettings, credentials: Credentials
+    ) -> Self:
+        """Ask the program for its version; raise Refused if it is not there or does not say it."""
+        asked = cls(settings, registry, credentials, version=(0, 0))
+        async with asked._place.owned():
+            ended = await process.run(asked._program(["--version"], home=None), silent)
+        version = _VERSION.search(" ".join(ended.last_lines))
+        if not version:
+            raise Refused(f"{settings.program} --version does not answer as buildah does")
+        return cls(settings, registry, credentials, version=(int(version[1]), int(version[2])))
+
+    def refuses(self, order: BuildOrder) -> list[str]:
+        try:
+            rebase(order.recipe.containerfile, order.base, build_args=order.recipe.build_args)
+            lines = scan(order.recipe.containerfile).heredoc_lines
+        except Malformed as error:
+            return [str(error)]
+        if lines and self._version < _KNOWS_HEREDOCS:
+            version = ".".join(map(str, self._version))
+            return [
+                f"line {line}: buildah {version} knows no heredocs (1.33 does)" for line in lines
+            ]
+        return []
+
+    async def build(self, order: BuildOrder, log: Log) -> Pullspec:
+        if reasons := self.refuses(order):
+            raise Refused("; ".join(reasons))
+        async with self._place.owned():
+            if self._place.is_unclean:
+                await self._recover()
+            home = self._place.begin()
+            try:
+                digest = await self._build(order, home, log)
+            except BaseException:
+                # Cancelled once more meanwhile, the mark stays and the next build goes on here.
+                await self._recover()
+                raise
+            self._place.end()
+        return order.target.at(digest)
+
+    async def clean(self, build: str) -> None:
+        """Everything unclean is of a build that nobody works on, whichever it was."""
+        async with self._place.owned():
+            if self._place.is_unclean:
+                await self._recover()
+
+    async def _build(self, order: BuildOrder, home: Path, log: Log) -> Digest:
+        secrets = access.write_access(home, self._registry, self._credentials)
+        context = home / "context"
+        context.mkdir()
+        await asyncio.to_thread(stage_recipe, order.recipe, order.context, into=context)
+        name = _name_of(order.build)
+        kept = self._place.kept()
+        bases = [str(order.base), *(base for base in kept.bases if base != order.base)]
+        # Written before it is there: a name too many is harmless, one too few stays for ever.
+        self._place.keep(Kept(results=[*kept.results, name], bases=bases))
+        job = _Job(order=order, home=home, name=name, log=log, secrets=secrets)
+        surplus = bases[self._settings.kept_bases :]
+        await self._build_and_prune(job, [*kept.results, *surplus])
+        self._place.keep(Kept(results=[name], bases=bases[: self._settings.kept_bases]))
+        return await self._push(job)
+
+    async def _build_and_prune(self, job: "_Job", surplus: Sequence[str]) -> None:
+        """Both at once: removing the last result takes a tenth of a warm build."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._prune([name for name in surplus if name != job.name]))
+                group.create_task(self._run_build(job))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+    async def _run_build(self, job: "_Job") -> None:
+        argv = self._build_argv(job)
+        ended = await self._run(argv, job, self._settings.build_seconds)
+        if ended.code != 0:
+            raise problem("the build", ended)
+
+    def _build_argv(self, job: "_Job") -> list[str]:
+        order = job.order
+        rebased = rebase(order.recipe.containerfile, order.base, build_args=order.recipe.build_args)
+        containerfile = job.home / "Containerfile"
+        containerfile.write_bytes(rebased.text.encode())
+        (job.home / _NO_RULES).touch()
+        arguments = {**order.recipe.build_args, **rebased.build_args}
+        several = len(order.platforms) > 1
+        return [
+            *("build", "--pull-always", "--format", "oci", "--layers=false"),
+            *("--isolation", self._settings.isolation, "--identity-label=false"),
+            *("--authfile", str(job.home / access.AUTH)),
+            *("--timestamp", str(int(order.created.timestamp()))),
+            *_each("--label", order.labels),
+            *_each("--annotation", order.labels),
+            *_each("--build-arg", arguments),
+            *("--platform", ",".join(order.platforms)),
+            *("--manifest" if several else "--tag", job.name),
+            # Applied when the recipe was read; what is in the context is all to be seen.
+            *("--ignorefile", str(job.home / _NO_RULES)),
+            *("--file", str(containerfile), str(job.home / "context")),
+        ]
+
+    async def _push(self, job: "_Job") -> Digest:
+        order = job.order
+        written = job.home / "digest"
+        verb = ["manifest", "push", "--all"] if len(order.platforms) > 1 else ["push"]
+        argv = [
+            *(*verb, "--authfile", str(job.home / access.AUTH), "--digestfile", str(written)),
+            *(job.name, f"docker://{order.target}:{order.tag}"),
+        ]
+        ended = await self._run(argv, job, self._settings.push_seconds)
+        if ended.code != 0:
+            raise problem("the push", ended)
+        try:
+            return Digest(written.read_text().strip())
+        except (OSError, Malformed) as error:
+            raise Transient(f"buildah pushed, but did not say what: {error}") from error
+
+    async def _prune(self, names: Sequence[str]) -> None:
+        """Remove images; what cannot be removed costs disk, not the build."""
+        if names:
+            with suppress(OutsideError):
+                await self._small(["rmi", "--force", *names])
+
+    async def _recover(self) -> None:
+        """Remove all that a broken build left; where that fails it is left for the next time.
+
+        The storage is a cache: if buildah cannot tidy it up, it goes as a whole.
+        """
+        place = self._place
+        with suppress(OutsideError, OSError):
+            await place.stop_leftovers()
+            kept = place.kept()
+            removed = await self._small(["rm", "--all"])
+            await place.stop_leftovers()
+            if removed.code != 0:
+                place.discard_storage()
+            else:
+                await self._prune(kept.results)
+                await self._small(["rmi", "--prune", "--force"])
+                place.keep(Kept(bases=kept.bases))
+            place.end()
+
+    async def _small(self, argv: Sequence[str]) -> Ended:
+        return await process.run(
+            self._program(argv, home=None, timeout=self._settings.small_seconds), silent
+        )
+
+    async def _run(self, argv: Sequence[str], job: "_Job", timeout: float) -> Ended:
+        program = self._program(argv, home=job.home, timeout=timeout, secrets=job.secrets)
+        return await process.run(program, job.log)
+
+    def _program(
+        self,
+        argv: Sequence[str],
+        *,
+        home: Path | None,
+        timeout: float = 60.0,
+        secrets: Sequence[str] = (),
+    ) -> Program:
+        place = self._place
+        own = {
+            "PATH": SEARCH_PATH,
+            "LANG": "C.UTF-8",
+            "HOME": str(home or place.path),
+            "TMPDIR": str(place.temporary),
+            "CONTAINERS_STORAGE_CONF": str(place.storage_conf()),
+        }
+        if home:
+            own["CONTAINERS_REGISTRIES_CONF"] = str(home / access.REGISTRIES)
+        storage = [
+            *("--root", str(place.storage), "--runroot", str(place.run)),
+            *("--storage-driver", self._settings.storage_driver),
+        ]
+        return Program(
+            argv=[self._settings.program, *storage, *argv],
+            work=place.path,
+            environment={**self._settings.environment, **own},
+            timeout_seconds=timeout,
+            grace_seconds=self._settings.grace_seconds,
+            secrets=secrets,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Job:
+    """One build on its way."""
+
+    order: BuildOrder
+    home: Path
+    """Its private directory."""
+    name: str
+    """Of the result in our storage."""
+    log: Log
+    secrets: Sequence[str]
+
+
+def _name_of(build: str) -> str:
+    """A build's id may have characters that an image's name may not."""
+    return f"localhost/relayer-build:{sha256(build.encode()).hexdigest()[:24]}"
+
+
+def _each(flag: str, pairs: Mapping[str, str]) -> list[str]:
+    return [word for name, value in sorted(pairs.items()) for word in (flag, f"{name}={value}")]
