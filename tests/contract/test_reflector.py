@@ -2,11 +2,13 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
-from simulator.apiserver import ApiServer, Fault, kinds as served
+from simulator.apiserver import ApiServer, Fault
+from simulator.apiserver import kinds as served
 from tests.contract.scripted_api import QUICK, START, pool, until, watching
 from watcher.clients.kube import kinds
 from watcher.clients.kube.reflector import State
@@ -125,6 +127,18 @@ async def test_deletions_while_we_were_away_are_seen() -> None:
             assert "infra" in seen.reflector.facts(), "while away, what was last seen stays"
             await api.start_listening()
             await until(lambda: not seen.reflector.facts())
+
+
+async def test_a_server_restored_from_a_backup_is_listed_anew() -> None:
+    async with ApiServer.start() as before:
+        for n in range(50):
+            put(before, f"pool-{n}")
+        async with watching(before.url) as seen:
+            await until(lambda: len(seen.reflector.facts()) == 50)
+            await before.stop_listening()
+            async with ApiServer.start(port=before.port) as restored:
+                put(restored, "pool-0")
+                await until(lambda: list(seen.reflector.facts()) == ["pool-0"])
 
 
 async def test_a_dead_server_is_not_asked_in_a_loop() -> None:
@@ -251,8 +265,7 @@ async def test_a_heartbeat_of_a_node_wakes_nobody() -> None:
         async with watching(api.url, kind=kinds.NODE) as seen:
             await until(lambda: seen.reflector.facts() and api.requests.find(watch=True))
             for beat in range(5):
-                change = {"metadata": {"annotations": {"beat": str(beat)}}}
-                api.writer.patch(served.NODES, ("", "n0"), lambda o, c=change: _with(o, c))
+                api.writer.patch(served.NODES, ("", "n0"), partial(_annotated, beat=str(beat)))
             api.writer.patch(
                 served.NODES, ("", "n0"), lambda o: {**o, "spec": {"unschedulable": True}}
             )
@@ -261,8 +274,8 @@ async def test_a_heartbeat_of_a_node_wakes_nobody() -> None:
             assert seen.woken == ["n0", "n0"]
 
 
-def _with(document: dict[str, Any], change: dict[str, Any]) -> dict[str, Any]:
-    return {**document, "metadata": {**document["metadata"], **change["metadata"]}}
+def _annotated(document: dict[str, Any], **annotations: str) -> dict[str, Any]:
+    return {**document, "metadata": {**document["metadata"], "annotations": annotations}}
 
 
 async def test_stopping_is_quick_and_leaves_no_connection() -> None:

@@ -72,6 +72,7 @@ def from_answer(
     said = _status(body)
     reason = clean(said.message or said.reason or f"HTTP {status}")
     what = f"{request}: {status} {reason}"
+    causes = (said.details.causes if said.details else None) or []
     wait = _seconds(retry_after)
     if wait is None and said.details and said.details.retry_after_seconds > 0:
         wait = float(said.details.retry_after_seconds)
@@ -88,11 +89,14 @@ def from_answer(
             )
         case 404:
             return NotFound(what)
-        case 409 if said.details and said.details.causes:
-            return FieldConflict(f"{request}: {_owners(said.details.causes)}")
+        case 409 if owners := [c for c in causes if c.reason == "FieldManagerConflict"]:
+            return FieldConflict(f"{request}: {_owners(owners)}")
         case 409 | 412:
             return Conflict(f"{what}; it was changed meanwhile, read it again")
         case 410:
+            return Gone(what, retry_after_seconds=wait)
+        case _ if any(c.reason == "ResourceVersionTooLarge" for c in causes):
+            # Only a list helps: etcd was restored from a backup, its versions began anew.
             return Gone(what, retry_after_seconds=wait)
         case _ if status in _RETRYABLE or status > 504:
             return Transient(what, retry_after_seconds=wait)

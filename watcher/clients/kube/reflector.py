@@ -106,6 +106,8 @@ class Reflector(Generic[F]):
         self._version: str | None = None
         """resourceVersion of the last thing seen; None: list first."""
         self._failures = 0
+        self._silences = 0
+        """Watches in a row that brought neither an event nor a bookmark."""
 
     def facts(self) -> Mapping[str, F]:
         """Name → fact, as last seen. The mapping does not change any more."""
@@ -164,6 +166,10 @@ class Reflector(Generic[F]):
                 async with asyncio.timeout(seconds + pacing.silence):
                     await self._follow(answer.blocks(silence_seconds=pacing.silence), ask)
         except TimeoutError as error:
+            self._silences += 1
+            if self._silences > 1:
+                # A server restored from a backup never reaches the version we wait for.
+                self._version = None
             raise Transient(f"{ask}: silent for {pacing.silence:.0f} s, connecting anew") from error
         except OSError as error:
             raise errors.unreachable(ask, error, url=self._session.url) from error
@@ -236,6 +242,7 @@ class Reflector(Generic[F]):
                 self._cache.reject(name, why=malformed(self.kind, name, error))
 
     def _in_step(self) -> None:
+        self._silences = 0
         self.synced_at = self._clock.now()
         self._good()
 
