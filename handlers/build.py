@@ -8,7 +8,7 @@ from pathlib import Path
 from watcher.core import images
 from watcher.core.build import Build, BuildFailed, BuildStarted, Built, RunBuild, StartBuild
 from watcher.core.recipe import Recipe
-from watcher.ports import Builder, BuildOrder, Images, Refused, StillOurs, Store
+from watcher.ports import Builder, BuildOrder, Refused, StillOurs, Store
 
 LoadRecipe = Callable[[str], tuple[Recipe, Path, str]]
 """Recipe, its directory and the configured builder's name, by the recipe's name."""
@@ -26,7 +26,6 @@ class RunBuildHandler:
     builders: Sequence[Builder]
     """In the order of preference of `auto`."""
     load_recipe: LoadRecipe
-    images: Images
     store: Store
 
     async def __call__(

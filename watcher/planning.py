@@ -81,10 +81,10 @@ class Planning:
 
     def changed(self, cluster: ClusterName, kind: str, name: str) -> None:
         """Note that something of a cluster moved; nodes move often and decide nothing."""
-        if kind == "nodes":
+        if kind == "Node":
             return
         for place in self.places:
-            if place[0] == cluster and (kind != "machineconfigpools" or place[1] == name):
+            if place[0] == cluster and (kind != "MachineConfigPool" or place[1] == name):
                 self._dirty.add(place)
         self._moved.set()
 
