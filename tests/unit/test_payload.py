@@ -188,9 +188,8 @@ async def test_layers_in_other_forms_are_read(
     client: RegistryClient, registry: Running, form: str
 ) -> None:
     archive = tar_of({REFERENCES: GOOD_REFERENCES, METADATA: GOOD_METADATA})
-    half = len(archive) // 2
-    halves = gzip.compress(archive[:half]) + gzip.compress(archive[half:])
-    layer = archive if form == "plain" else halves
+    members = gzip.compress(archive[:700]) + gzip.compress(archive[700:])
+    layer = archive if form == "plain" else members
     found = await read_payload(client, await pushed(client, registry, packed(layer)))
     assert found.version == "4.18.9"
 

@@ -118,10 +118,11 @@ async def test_an_upload_moved_to_another_host_carries_no_credentials(other: Run
         where = elsewhere(other, "/v2/stolen/blobs/uploads/x")
         fail(registry, Fault("status", "POST", ".*uploads/", status=202, headers=where))
         async with RegistryClient.opened(registry.settings, registry.credentials) as client:
+            repository = registry.repository("a")
+            assert not await client.exists((repository, "latest"))  # now it knows how to log in
             with pytest.raises(Refused):
-                await client.upload_blob(
-                    registry.repository("a"), b"content", digest=digest_of(b"content")
-                )
+                await client.upload_blob(repository, b"content", digest=digest_of(b"content"))
+        assert logins_seen(registry)
     assert other.simulated
     assert other.simulated.count("PUT", ".*") == 1
     assert not logins_seen(other)

@@ -180,17 +180,14 @@ class _Inflating:
         if self._gzip is None:
             yield chunk
             return
-        more_inside = False
-        while (chunk or more_inside) and self.files.wants_more:
+        while chunk and self.files.wants_more:
             if self._gzip.eof:
                 self._gzip = _gunzip()  # a gzip file may have several members
             try:
-                piece = self._gzip.decompress(chunk, _PIECE)
+                yield self._gzip.decompress(chunk, _PIECE)
             except zlib.error as error:
                 raise BadContent(f"malformed gzip: {clean(error)}") from error
-            yield piece
             chunk = self._gzip.unused_data or self._gzip.unconsumed_tail
-            more_inside = len(piece) == _PIECE and not self._gzip.eof
 
 
 def _gunzip() -> "zlib._Decompress":
