@@ -209,14 +209,14 @@ async def _load_kubeconfig(paths: str, *, context: str | None) -> Loaded:
             client_configuration=configuration,
             persist_config=False,
         )
-    except (config.ConfigException, ValueError, TypeError, KeyError, AttributeError) as error:
-        # The library lets any of these out of a malformed file.
+    except OSError as error:
+        raise Refused(f"kubeconfig {paths} names a file that cannot be read: {error}") from error
+    except Exception as error:
+        # The library lets nearly anything out of a malformed file or a failed OIDC refresh.
         raise Refused(
             f"kubeconfig {paths} cannot be used: {clean(str(error))};"
             f" check its context, cluster and user"
         ) from error
-    except OSError as error:
-        raise Refused(f"kubeconfig {paths} names a file that cannot be read: {error}") from error
     user = loader._user  # its only way to tell that an exec plugin was asked and failed
     if (
         user is not None

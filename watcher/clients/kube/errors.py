@@ -115,7 +115,7 @@ def unreachable(request: Request, error: Exception, *, url: str) -> OutsideError
     if isinstance(error, ssl.SSLCertVerificationError):
         return Refused(
             f"{request}: the certificate of {url} is not accepted"
-            f" ({clean(error.verify_message or str(error))}); give the cluster's CA"
+            f" ({clean(getattr(error, 'verify_message', '') or str(error))}); give the cluster's CA"
             " (certificate-authority) or the right server name"
         )
     if isinstance(error, socket.gaierror):

@@ -274,6 +274,8 @@ def _api_client(access: Access, endpoint: http1.Endpoint) -> Any:
 def _headers(access: Access) -> dict[str, str]:
     headers = {"Accept": "application/json", "User-Agent": _USER_AGENT}
     if access.authorization:
+        if not (access.authorization.isascii() and access.authorization.isprintable()):
+            raise Refused(f"the token for {access.url} holds a line break or worse; write it anew")
         headers["Authorization"] = access.authorization
     return headers
 

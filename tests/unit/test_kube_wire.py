@@ -1,0 +1,425 @@
+"""From JSON to facts, from answers to errors, from chunks to bytes: all without a connection."""
+
+import asyncio
+import itertools
+import json
+import ssl
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from watcher.clients.kube import errors, http1, kinds, wire
+from watcher.clients.kube.kinds import Kind
+from watcher.core.cluster import Condition, HistoryEntry, Requirement
+from watcher.core.facts import Malformed
+from watcher.ports import Conflict, FieldConflict, Refused, Transient
+
+REQUEST = errors.Request(cluster="east", verb="list", group="g.io", resource="things")
+
+
+def read(kind: Kind[Any], thing: dict[str, Any]) -> Any:
+    return kind.convert(msgspec.json.decode(json.dumps(thing), type=kind.struct))
+
+
+def test_a_cluster_version_tells_what_it_works_towards() -> None:
+    seen = read(
+        kinds.CLUSTER_VERSION,
+        {
+            "metadata": {"name": "version", "uid": "u", "resourceVersion": "7", "generation": 4},
+            "spec": {"clusterID": "x", "desiredUpdate": {"version": "4.18.4", "image": "i4"}},
+            "status": {
+                "desired": {"version": "4.18.3", "image": "i3", "channels": ["stable-4.18"]},
+                "observedGeneration": 3,
+                "availableUpdates": None,
+                "history": [
+                    {"state": "Partial", "version": "4.18.3", "image": "i3", "completionTime": None}
+                ],
+                "conditions": [
+                    {
+                        "type": "Progressing",
+                        "status": "True",
+                        "lastTransitionTime": "2026-11-21T12:00:00Z",
+                        "message": "Working towards 4.18.3",
+                    }
+                ],
+            },
+        },
+    )
+    assert (seen.desired_version, seen.desired_image) == ("4.18.3", "i3")
+    assert (seen.requested_version, seen.requested_image) == ("4.18.4", "i4")
+    assert seen.history == (HistoryEntry(state="Partial", version="4.18.3", image="i3"),)
+    assert seen.conditions == (
+        Condition(
+            type="Progressing",
+            status="True",
+            message="Working towards 4.18.3",
+            last_transition=datetime(2026, 11, 21, 12, tzinfo=UTC),
+        ),
+    )
+    assert (seen.meta.generation, seen.observed_generation) == (4, 3)
+
+
+def test_a_cluster_version_without_a_desired_release_is_malformed() -> None:
+    with pytest.raises(Malformed, match=r"status\.desired"):
+        read(kinds.CLUSTER_VERSION, {"metadata": {"name": "version"}})
+
+
+def test_a_pool_is_read_whole() -> None:
+    seen = read(
+        kinds.POOL,
+        {
+            "metadata": {"name": "infra", "labels": {"a": "b"}},
+            "spec": {
+                "paused": True,
+                "maxUnavailable": "10%",
+                "machineConfigSelector": {
+                    "matchExpressions": [
+                        {"key": "role", "operator": "In", "values": ["worker", "infra"]},
+                        {"key": "x", "operator": "Exists"},
+                    ]
+                },
+                "nodeSelector": {"matchLabels": {"node-role.kubernetes.io/infra": ""}},
+                "osImageStream": {"name": "rhel-10"},
+                "configuration": {"name": "rendered-2", "source": [{"name": "00-worker"}]},
+            },
+            "status": {
+                "observedGeneration": 5,
+                "configuration": {"name": "rendered-1"},
+                "machineCount": 5,
+                "updatedMachineCount": 4,
+                "readyMachineCount": 3,
+                "unavailableMachineCount": 2,
+                "degradedMachineCount": 1,
+            },
+        },
+    )
+    assert (seen.name, seen.paused, seen.max_unavailable) == ("infra", True, "10%")
+    assert seen.machine_config_selector.match_expressions == (
+        Requirement(key="role", operator="In", values=("worker", "infra")),
+        Requirement(key="x", operator="Exists"),
+    )
+    assert seen.node_selector.match_labels == {"node-role.kubernetes.io/infra": ""}
+    assert seen.os_image_stream == "rhel-10"
+    assert (seen.spec_configuration, seen.status_configuration) == ("rendered-2", "rendered-1")
+    assert seen.spec_sources == ("00-worker",)
+    counts = (
+        seen.machine_count,
+        seen.updated_count,
+        seen.ready_count,
+        seen.unavailable_count,
+        seen.degraded_count,
+    )
+    assert counts == (5, 4, 3, 2, 1)
+
+
+@pytest.mark.parametrize(("value", "text"), [(0, "0"), (3, "3"), ("25%", "25%"), (None, "1")])
+def test_max_unavailable_is_a_number_a_share_or_missing(value: Any, text: str) -> None:
+    thing = {"metadata": {"name": "p"}, "spec": {"maxUnavailable": value}}
+    assert read(kinds.POOL, thing).max_unavailable == text
+
+
+@pytest.mark.parametrize("kind", kinds.KINDS, ids=lambda k: k.title)
+def test_null_lists_are_empty_ones(kind: Kind[Any]) -> None:
+    thing = {
+        "metadata": {"name": "x", "labels": None, "annotations": None},
+        "spec": {"extensions": None},
+        "status": {
+            "desired": {"image": "i"},
+            "conditions": None,
+            "history": None,
+            "availableStreams": None,
+        },
+        "data": {"releaseVersion": "1", "baseOSContainerImage": "i"},
+    }
+    read(kind, thing)
+
+
+def test_of_a_machine_config_no_body_is_kept() -> None:
+    body = "z" * 10_000
+    applied = "kubectl.kubernetes.io/last-applied-configuration"
+    seen = read(
+        kinds.MACHINE_CONFIG,
+        {
+            "metadata": {"name": "m", "annotations": {applied: body, "relayer.io/base": "b"}},
+            "spec": {
+                "config": {"storage": {"files": [{"contents": {"source": body}}]}},
+                "osImageURL": "image",
+                "extensions": ["usbguard"],
+                "kernelType": "realtime",
+            },
+        },
+    )
+    assert (seen.os_image_url, seen.kernel_type) == ("image", "realtime")
+    assert seen.extensions == ("usbguard",)
+    assert seen.meta.annotations == {"relayer.io/base": "b"}
+    assert len(repr(seen)) < 500
+
+
+def test_of_a_node_only_the_annotations_of_the_operator_are_kept() -> None:
+    def a_node(version: str) -> Any:
+        mco = "machineconfiguration.openshift.io/"
+        return read(
+            kinds.NODE,
+            {
+                "metadata": {
+                    "name": "n0",
+                    "resourceVersion": version,
+                    "annotations": {mco + "state": "Done", "k8s.ovn.org/node": "…"},
+                },
+                "spec": {"unschedulable": True},
+                "status": {
+                    "conditions": [
+                        {"type": "Ready", "status": "True", "lastHeartbeatTime": version}
+                    ],
+                    "nodeInfo": {
+                        "architecture": "arm64",
+                        "osImage": "RHCOS",
+                        "kubeletVersion": "v1",
+                    },
+                },
+            },
+        )
+
+    seen = a_node("1")
+    assert seen.meta.annotations == {"machineconfiguration.openshift.io/state": "Done"}
+    assert (seen.ready, seen.unschedulable, seen.architecture) == (True, True, "arm64")
+    assert seen == a_node("2"), "a heartbeat changes nothing"
+
+
+@pytest.mark.parametrize("data", [None, {}, {"releaseVersion": "1"}])
+def test_the_base_image_needs_its_release(data: Any) -> None:
+    with pytest.raises(Malformed, match="releaseVersion"):
+        read(kinds.OS_IMAGE_URLS, {"metadata": {"name": "x"}, "data": data})
+
+
+def test_streams_and_owners_are_read() -> None:
+    stream = read(
+        kinds.OS_IMAGE_STREAM,
+        {
+            "metadata": {"name": "cluster"},
+            "status": {
+                "defaultStream": "rhel-9",
+                "availableStreams": [
+                    {"name": "rhel-9", "osImage": "i9", "osExtensionsImage": "e9"},
+                    {"name": "rhel-10", "osImage": "i10"},
+                ],
+            },
+        },
+    )
+    assert (stream.default_stream, stream.images) == ("rhel-9", {"rhel-9": "i9", "rhel-10": "i10"})
+    owner = {"metadata": {"name": "x"}, "spec": {"machineConfigPool": {"name": "infra"}}}
+    assert read(kinds.MACHINE_OS_CONFIG, owner).pool == "infra"
+
+
+def test_every_kind_that_is_watched_has_its_rights() -> None:
+    rules = {(group, resource): verbs for group, resource, verbs in kinds.RBAC_RULES}
+    for kind in kinds.KINDS:
+        assert {"get", "list", "watch"} <= set(rules[kind.group, kind.resource])
+
+
+def status(code: int, *causes: dict[str, str], **details: Any) -> bytes:
+    body = {"kind": "Status", "code": code, "message": "because", "reason": "R"}
+    return json.dumps({**body, "details": {"causes": list(causes), **details}}).encode()
+
+
+@pytest.mark.parametrize(
+    ("code", "error"),
+    [
+        (400, Refused),
+        (401, errors.Unauthorized),
+        (403, errors.Forbidden),
+        (404, errors.NotFound),
+        (408, Transient),
+        (409, Conflict),
+        (410, errors.Gone),
+        (413, Refused),
+        (422, Refused),
+        (429, Transient),
+        (500, Transient),
+        (502, Transient),
+        (503, Transient),
+        (504, Transient),
+    ],
+)
+def test_an_answer_becomes_the_error_that_says_what_to_do(
+    code: int, error: type[Exception]
+) -> None:
+    for body in (status(code), b"", b"<html>", b"\xff", b"[]"):
+        found = errors.from_answer(REQUEST, status=code, body=body)
+        assert type(found) is error
+        assert "cluster east: list things.g.io" in str(found)
+
+
+def test_a_field_conflict_names_managers_and_fields() -> None:
+    causes = [
+        {
+            "reason": "FieldManagerConflict",
+            "field": f".spec.f{n}",
+            "message": 'conflict with "argocd"',
+        }
+        for n in range(7)
+    ]
+    found = errors.from_answer(REQUEST, status=409, body=status(409, *causes))
+    assert isinstance(found, FieldConflict)
+    assert '.spec.f0 (conflict with "argocd")' in str(found)
+    assert "and 2 more" in str(found)
+    assert "not forced" in str(found)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [("12", 12.0), ("", None), ("Wed, 21 Oct", None), ("-1", None), ("9999999999", None)],
+)
+def test_retry_after_is_seconds(header: str, seconds: float | None) -> None:
+    found = errors.from_answer(REQUEST, status=429, body=b"", retry_after=header)
+    assert isinstance(found, Transient)
+    assert found.retry_after_seconds == seconds
+
+
+def test_retry_after_in_the_details_counts_too() -> None:
+    found = errors.from_answer(REQUEST, status=500, body=status(500, retryAfterSeconds=3))
+    assert isinstance(found, Transient)
+    assert found.retry_after_seconds == 3.0
+
+
+def test_text_from_outside_is_bounded_and_on_one_line() -> None:
+    body = json.dumps({"message": "a\r\nb\x1b[31m" + "c" * 5000}).encode()
+    text = str(errors.from_answer(REQUEST, status=422, body=body))
+    assert len(text) < 400
+    assert text.isprintable()
+
+
+def test_a_watch_of_versions_to_come_needs_a_new_list() -> None:
+    body = status(504, {"reason": "ResourceVersionTooLarge"})
+    assert isinstance(errors.from_answer(REQUEST, status=504, body=body), errors.Gone)
+
+
+@pytest.mark.parametrize(
+    ("cause", "error", "says"),
+    [
+        (TimeoutError(), Transient, "no answer"),
+        (ConnectionRefusedError(), Transient, "refuses connections"),
+        (ssl.SSLError("handshake"), Transient, "TLS"),
+        (ConnectionResetError("reset"), Transient, "reset"),
+        (http1.BrokenAnswer("cut"), Transient, "cut"),
+        (ssl.SSLCertVerificationError("bad"), Refused, "CA"),
+    ],
+)
+def test_no_answer_becomes_the_error_that_says_what_to_do(
+    cause: Exception, error: type[Exception], says: str
+) -> None:
+    found = errors.unreachable(REQUEST, cause, url="https://api")
+    assert type(found) is error
+    assert says in str(found)
+
+
+async def answered(raw: bytes, cuts: list[int] | None = None) -> http1.Answer:
+    """An answer that arrives in pieces cut at these places, and then ends."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        edges = [0, *sorted(cuts or []), len(raw)]
+        for start, end in itertools.pairwise(edges):
+            writer.write(raw[start:end])
+            await writer.drain()
+            await asyncio.sleep(0)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        return await http1.get(
+            http1.Endpoint(url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"),
+            target="/",
+            headers={},
+            connect_seconds=2,
+            answer_seconds=2,
+        )
+
+
+async def whole(raw: bytes, cuts: list[int] | None = None, *, limit: int = 10**6) -> bytes:
+    with await answered(raw, cuts) as answer:
+        return await answer.body(limit_bytes=limit, silence_seconds=2)
+
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        pytest.param(HEAD + b"Content-Length: 5\r\n\r\nhello", id="length"),
+        pytest.param(HEAD + b"\r\nhello", id="until the end"),
+        pytest.param(CHUNKED + b"2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", id="chunks"),
+        pytest.param(CHUNKED + b"5;name=x\r\nhello\r\n0\r\nTrailer: y\r\n\r\n", id="extensions"),
+        pytest.param(CHUNKED.upper() + b"5\r\nhello\r\n0\r\n\r\n", id="upper case"),
+    ],
+)
+async def test_a_body_is_read_whole_in_every_framing(raw: bytes) -> None:
+    assert await whole(raw) == b"hello"
+
+
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        pytest.param(b"", "before an answer", id="nothing"),
+        pytest.param(b"HTTP/1.1 200 OK\r\nContent-", "before an answer", id="half a head"),
+        pytest.param(b"SSH-2.0-OpenSSH\r\n\r\n", "no HTTP", id="ssh"),
+        pytest.param(HEAD + b"Content-Length: x\r\n\r\n", "content-length", id="bad length"),
+        pytest.param(HEAD + b"Content-Length: 9\r\n\r\nhello", "cut", id="cut by length"),
+        pytest.param(CHUNKED + b"9\r\nhello", "cut", id="cut chunk"),
+        pytest.param(CHUNKED + b"5\r\nhello\r\n", "cut", id="no last chunk"),
+        pytest.param(CHUNKED + b"-5\r\nhello\r\n", "without a size", id="negative"),
+        pytest.param(CHUNKED + b"0x5\r\nhello\r\n", "without a size", id="prefix"),
+        pytest.param(CHUNKED + b"\r\nhello\r\n", "without a size", id="empty size"),
+        pytest.param(CHUNKED + b"5" * 2000, "without a size", id="endless size"),
+        pytest.param(HEAD + b"X: " + b"y" * 200_000 + b"\r\n\r\n", "head of more", id="long head"),
+    ],
+)
+async def test_a_broken_answer_is_told(raw: bytes, says: str) -> None:
+    with pytest.raises(http1.BrokenAnswer, match=says):
+        await whole(raw)
+
+
+async def test_a_body_over_the_limit_is_refused() -> None:
+    with pytest.raises(http1.BrokenAnswer, match="more than 4 bytes"):
+        await whole(HEAD + b"\r\nhello", limit=4)
+
+
+async def test_a_line_break_cannot_be_smuggled_into_a_request() -> None:
+    async with await asyncio.start_server(lambda r, w: w.close(), "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(ValueError, match="line break"):
+            await http1.get(
+                http1.Endpoint(url=f"http://127.0.0.1:{port}"),
+                target="/",
+                headers={"Authorization": "Bearer a\r\nX: y"},
+                connect_seconds=2,
+                answer_seconds=2,
+            )
+
+
+@given(st.lists(st.binary(min_size=1, max_size=40), max_size=8), st.data())
+def test_chunks_are_joined_wherever_they_are_cut(
+    payloads: list[bytes], data: st.DataObject
+) -> None:
+    raw = b"".join(b"%X\r\n%b\r\n" % (len(p), p) for p in payloads) + b"0\r\n\r\n"
+    cuts = data.draw(st.lists(st.integers(0, len(raw)), max_size=12).map(sorted))
+    chunks = http1._Chunks()
+    edges = [0, *cuts, len(raw)]
+    found = b""
+    for start, end in itertools.pairwise(edges):
+        if not chunks.ended:
+            found += chunks.feed(raw[start:end])
+    assert found == b"".join(payloads)
+    assert chunks.ended
+
+
+def test_an_event_skips_what_we_do_not_use() -> None:
+    line = b'{"type":"ADDED","object":{"metadata":{"name":"p","managedFields":[{}]},"x":1}}'
+    event = msgspec.json.decode(line, type=wire.Event[wire.PoolWire])
+    assert event.object.metadata.name == "p"
