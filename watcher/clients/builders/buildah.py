@@ -10,7 +10,6 @@ import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
@@ -20,7 +19,7 @@ from watcher.clients.builders.process import Ended, Program
 from watcher.clients.builders.settings import BuildahSettings
 from watcher.clients.builders.workplace import SEARCH_PATH, Kept, Workplace, silent
 from watcher.clients.recipes import stage_recipe
-from watcher.clients.registry import Credentials, RegistrySettings
+from watcher.clients.registry import Credentials, RegistryClient, RegistrySettings
 from watcher.core.containerfile import scan
 from watcher.core.facts import Digest, Malformed, Pullspec
 from watcher.core.rebase import rebase
@@ -103,7 +102,8 @@ class Buildah:
         context = home / "context"
         context.mkdir()
         await asyncio.to_thread(stage_recipe, order.recipe, order.context, into=context)
-        name = _name_of(order.build)
+        # A name of its own for each attempt: an older result of that name would be added to.
+        name = f"localhost/relayer-build:{home.name}"
         kept = self._place.kept()
         bases = [str(order.base), *(base for base in kept.bases if base != order.base)]
         # Written before it is there: a name too many is harmless, one too few stays for ever.
@@ -112,13 +112,13 @@ class Buildah:
         surplus = bases[self._settings.kept_bases :]
         await self._build_and_prune(job, [*kept.results, *surplus])
         self._place.keep(Kept(results=[name], bases=bases[: self._settings.kept_bases]))
-        return await self._push(job)
+        return await (self._push_index(job) if len(order.platforms) > 1 else self._push(job))
 
     async def _build_and_prune(self, job: "_Job", surplus: Sequence[str]) -> None:
         """Both at once: removing the last result takes a tenth of a warm build."""
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(self._prune([name for name in surplus if name != job.name]))
+                group.create_task(self._prune(surplus))
                 group.create_task(self._run_build(job))
         except BaseExceptionGroup as errors:
             raise errors.exceptions[0] from None
@@ -153,20 +153,32 @@ class Buildah:
         ]
 
     async def _push(self, job: "_Job") -> Digest:
-        order = job.order
         written = job.home / "digest"
-        verb = ["manifest", "push", "--all"] if len(order.platforms) > 1 else ["push"]
-        argv = [
-            *(*verb, "--authfile", str(job.home / access.AUTH), "--digestfile", str(written)),
-            *(job.name, f"docker://{order.target}:{order.tag}"),
-        ]
-        ended = await self._run(argv, job, self._settings.push_seconds)
-        if ended.code != 0:
-            raise problem("the push", ended)
+        await self._run_push(["push", "--digestfile", str(written)], job)
         try:
             return Digest(written.read_text().strip())
         except (OSError, Malformed) as error:
             raise Transient(f"buildah pushed, but did not say what: {error}") from error
+
+    async def _push_index(self, job: "_Job") -> Digest:
+        await self._run_push(["manifest", "push", "--all"], job)
+        # Unlike those of a single image, its parts have no name by which they go later.
+        await self._prune([job.name])
+        await self._small(["rmi", "--prune", "--force"])
+        # buildah 1.28 leaves the --digestfile of an index empty.
+        async with RegistryClient.opened(self._registry, self._credentials) as client:
+            return (await client.manifest((job.order.target, job.order.tag))).digest
+
+    async def _run_push(self, verb: Sequence[str], job: "_Job") -> None:
+        target = f"docker://{job.order.target}:{job.order.tag}"
+        # `manifest push` of 1.28 does not look into registries.conf for this.
+        is_insecure = job.order.target.host in self._registry.insecure_hosts
+        plain = ["--tls-verify=false"] if is_insecure else []
+        login = ["--authfile", str(job.home / access.AUTH)]
+        argv = [*verb, *plain, *login, job.name, target]
+        ended = await self._run(argv, job, self._settings.push_seconds)
+        if ended.code != 0:
+            raise problem("the push", ended)
 
     async def _prune(self, names: Sequence[str]) -> None:
         """Remove images; what cannot be removed costs disk, not the build."""
@@ -245,11 +257,6 @@ class _Job:
     """Of the result in our storage."""
     log: Log
     secrets: Sequence[str]
-
-
-def _name_of(build: str) -> str:
-    """A build's id may have characters that an image's name may not."""
-    return f"localhost/relayer-build:{sha256(build.encode()).hexdigest()[:24]}"
 
 
 def _each(flag: str, pairs: Mapping[str, str]) -> list[str]:
