@@ -94,7 +94,8 @@ def apply_conflict(owners: Sequence[tuple[str, str]]) -> ApiError:
 def invalid(kind: Kind, name: str, field: str, why: str) -> ApiError:
     causes = [{"reason": "FieldValueInvalid", "message": why, "field": field}]
     details = {**_about(kind, name), "kind": kind.kind, "causes": causes}
-    message = f'{kind.kind}.{kind.group} "{name}" is invalid: {field}: {why}'
+    about = f"{kind.kind}.{kind.group}".rstrip(".")
+    message = f'{about} "{name}" is invalid: {field}: {why}'
     return ApiError(422, "Invalid", message, details=details)
 
 

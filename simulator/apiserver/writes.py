@@ -199,7 +199,11 @@ class Writer:
         metadata = self._checked(kind, wanted)
         if metadata.get("managedFields"):
             raise status.bad_request("metadata.managedFields must be nil")
-        metadata.setdefault("name", key[1])
+        if metadata.setdefault("name", key[1]) != key[1]:
+            got = str(metadata["name"])[:80]
+            raise status.bad_request(
+                f"the name of the object ({got}) does not match the name on the URL ({key[1]})"
+            )
         who = ownership.Manager(by.manager, "Apply", by.subresource, kind.api_version)
         live = self.store.find(kind, key[1], key[0])
         if live is None:

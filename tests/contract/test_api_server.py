@@ -256,10 +256,30 @@ async def test_an_edit_takes_the_field_from_whoever_applied_it(server: Server) -
     path = f"{MACHINE_CONFIGS}/{server.prefix}-mc"
     await server.apply(path, "relayer", server.machine_config(osImageURL=_IMAGE))
     edit = {"spec": {"osImageURL": _OTHER}}
-    await server.patch(path, MERGE, edit, fieldManager="kubectl-edit")
+    edited = await server.patch(path, MERGE, edit, fieldManager="kubectl-edit")
+    managers = [entry["manager"] for entry in edited.json()["metadata"]["managedFields"]]
+    assert managers == ["kubectl-edit"]
     answer = await server.apply(path, "relayer", server.machine_config(osImageURL=_IMAGE))
     assert answer.status_code == 409
     assert '"kubectl-edit" using machineconfiguration.openshift.io/v1' in answer.json()["message"]
+
+
+async def test_a_conflict_names_every_field_and_manager(server: Server) -> None:
+    path = f"{MACHINE_CONFIGS}/{server.prefix}-mc"
+    await server.apply(path, "one", server.machine_config(osImageURL=_IMAGE, kernelType="default"))
+    await server.apply(path, "two", server.machine_config(fips=False))
+    wanted = server.machine_config(osImageURL=_OTHER, kernelType="realtime", fips=True)
+    answer = await server.apply(path, "relayer", wanted)
+    assert answer.json()["message"] == (
+        'Apply failed with 3 conflicts: conflicts with "one":\n- .spec.kernelType\n'
+        '- .spec.osImageURL\nconflicts with "two":\n- .spec.fips'
+    )
+
+
+async def test_the_name_must_be_that_of_the_path(server: Server) -> None:
+    path = f"{MACHINE_CONFIGS}/{server.prefix}-other"
+    answer = await server.apply(path, "relayer", server.machine_config())
+    assert (answer.status_code, answer.json()["reason"]) == (400, "BadRequest")
 
 
 async def test_two_who_apply_the_same_value_share_it(server: Server) -> None:

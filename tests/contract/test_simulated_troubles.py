@@ -179,7 +179,7 @@ async def test_initial_events_end_with_a_marked_bookmark(server: Server, api: Ap
 
 async def test_a_kind_can_be_away_and_come_back(server: Server, api: ApiServer) -> None:
     path = f"{MCO}/osimagestreams"
-    async with server.watching(path) as events:
+    async with asyncio.timeout(5), server.watching(path) as events:
         api.set_away(OS_IMAGE_STREAMS)
         assert [event async for event in events] == []
     answer = await server.http.get(path)

@@ -1,8 +1,11 @@
 """The simulated cluster does what FACTS says real ones do; all in virtual time."""
 
+import asyncio
+import json
 from collections.abc import Callable
 from typing import Any
 
+import httpx
 import pytest
 
 from simulator.apiserver import ApiServer, By, kinds
@@ -276,6 +279,62 @@ async def test_a_bad_image_degrades_one_node_and_stops_the_pool() -> None:
     assert asked.count(BROKEN) > 5  # it tries again and again
 
 
+async def test_a_degraded_node_tries_again_at_its_own_pace() -> None:
+    asked: list[str] = []
+
+    async def pull(image: str) -> bool:
+        asked.append(image)
+        raise ConnectionError("registry is away")
+
+    cluster = _cluster(pull=pull)
+    _override(cluster, LAYERED)
+    await _until(cluster, lambda: _is(cluster.pool("gpu"), "Degraded"))
+    (broken,) = [n for n, s in _states(cluster, "gpu").items() if s.state == "Degraded"]
+    assert "ConnectionError: registry is away" in _notes(cluster, broken)[pools.REASON]
+    for number in range(20):  # others write to it all the time
+        _patch(cluster, kinds.NODES, broken, podCIDR=f"10.0.{number}.0/24")
+        await cluster.advance(1)
+    asked.clear()
+    await cluster.advance(600)
+    assert len(asked) == 10
+
+
+def _node(name: str, **more: Any) -> pools.NodeState:
+    values: dict[str, Any] = {
+        "created": "2026-01-01T00:00:00Z",
+        "zone": "",
+        "ready": True,
+        "current": "old",
+        "desired": "old",
+        "desired_image": "",
+        "state": "Done",
+        "reason": "",
+    }
+    return pools.NodeState(name=name, **(values | more))
+
+
+def _next(nodes: list[pools.NodeState], limit: int) -> list[str]:
+    return [node.name for node in pools.candidates(nodes, "new", limit)]
+
+
+def test_a_cordoned_node_takes_a_place_and_gets_none() -> None:
+    assert _next([_node("a", ready=False), _node("b"), _node("c")], 2) == ["b"]
+
+
+def test_nodes_go_by_zone_then_by_age() -> None:
+    nodes = [
+        _node("none"),
+        _node("young", zone="a", created="2026-02-01T00:00:00Z"),
+        _node("old", zone="a"),
+        _node("far", zone="b"),
+    ]
+    assert _next(nodes, 3) == ["old", "young", "far"]
+
+
+def test_a_node_opting_out_of_on_cluster_layering_is_a_candidate_again() -> None:
+    assert _next([_node("a", current="new", desired="new", desired_image="image")], 1) == ["a"]
+
+
 async def test_a_node_degraded_after_its_drain_is_only_retargeted_once_it_is_uncordoned() -> None:
     cluster = _cluster()
     cluster.degrade_next(when_image=BROKEN)
@@ -395,6 +454,8 @@ async def test_an_abandoned_release_keeps_state_partial_with_a_completion_time()
     assert history[1]["completionTime"]
     await _until(cluster, lambda: all(cluster.is_settled(pool) for pool in POOLS))
     assert _images(cluster, "worker") == {NEWER.os_image}
+    # The abandoned one was left before it had reached the nodes, and never did.
+    assert all(cluster.reboots(node) == 1 for node in cluster.machines)
 
 
 async def test_the_kubelet_comes_with_the_image() -> None:
@@ -461,6 +522,36 @@ async def test_a_deleted_node_is_forgotten_while_it_works() -> None:
     await _until(cluster, lambda: cluster.is_settled("gpu"))
     assert cluster.nodes_of("gpu") == ["gpu-1", "gpu-2"]
     assert cluster.pool("gpu")["status"]["machineCount"] == 2
+
+
+async def test_time_can_follow_real_time_and_http() -> None:
+    async with ApiServer.start() as api, httpx.AsyncClient(base_url=api.url) as http:
+        cluster = SimulatedCluster.create(api, release=OLD, pools=[PoolSpec(name="gpu", nodes=2)])
+        path = "/apis/machineconfiguration.openshift.io/v1/machineconfigs/99-gpu"
+        document = {
+            "apiVersion": "machineconfiguration.openshift.io/v1",
+            "kind": "MachineConfig",
+            "metadata": {"labels": {"machineconfiguration.openshift.io/role": "gpu"}},
+            "spec": {"osImageURL": LAYERED},
+        }
+        arrived = asyncio.Event()
+        api.store.listen(lambda *_: arrived.set() if _images(cluster, "gpu") == {LAYERED} else None)
+        async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(cluster.run(speed=1000))
+            await asyncio.sleep(0.05)  # 50 simulated seconds before anyone writes
+            answer = await http.patch(
+                path,
+                params={"fieldManager": "relayer"},
+                headers={"Content-Type": "application/apply-patch+yaml"},
+                content=json.dumps(document),
+            )
+            assert answer.status_code == 201
+            began = asyncio.get_running_loop().time()
+            await arrived.wait()
+            took = asyncio.get_running_loop().time() - began
+            running.cancel()
+    # Two nodes of 60 s to the reboot and 90 s in the first one: not faster than its speed allows.
+    assert took > 0.2
 
 
 def _config(name: str, role: str, image: str = "", *, generated: bool = False) -> dict[str, Any]:
