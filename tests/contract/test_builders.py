@@ -195,7 +195,13 @@ async def test_both_builders_put_the_same_files_into_the_layer(site: Site) -> No
         image = await builder.build(order, Lines().take)
         layer = await top_layer(site, image)
         config = (await site.client.config(image)).document()["config"]
-        seen.append((_told(layer), sorted(config["Env"]), config["Labels"]))
+        seen.append(
+            (
+                _told(layer),
+                sorted(e for e in config["Env"] if not e.startswith("PATH=")),
+                config["Labels"],
+            )
+        )
     for ours, theirs in zip(*seen, strict=True):
         assert ours == theirs
 

@@ -61,7 +61,7 @@ class Append:
         try:
             reasons = [str(reason) for reason in append_only(scan(order.recipe.containerfile))]
             if not reasons:
-                steps = _steps(order, _platform(order.platforms[0]), env={})
+                steps = _steps(order, manifests.platform(order.platforms[0]), env={})
                 self._placed(order, steps, workdir="/")
         except (Malformed, Refused) as error:
             return [str(error)]
@@ -70,7 +70,7 @@ class Append:
     async def build(self, order: BuildOrder, log: Log) -> Pullspec:
         if reasons := self.refuses(order):
             raise Refused("; ".join(reasons))
-        bases = [await self._base(order, _platform(name)) for name in order.platforms]
+        bases = [await self._base(order, manifests.platform(name)) for name in order.platforms]
         layers: dict[tuple[Placed, ...], Layer] = {}
         try:
             for base in bases:
@@ -162,9 +162,8 @@ class Append:
         carried = await self._carry(order, base, layer, made)
         told = ", ".join(f"{count} {how.value}" for how, count in sorted(carried.items()))
         await log(f"{base.platform}: layers of the base: {told}")
-        reference = made.digest
         await self._client.put_manifest(
-            order.target, reference, media_type=OCI_MANIFEST, raw=made.raw
+            order.target, made.digest, media_type=OCI_MANIFEST, raw=made.raw
         )
         return made
 
@@ -214,12 +213,6 @@ class Append:
                 yield chunk
 
         await self._client.upload_blob(order.target, chunks, digest=layer.digest, size=layer.size)
-
-
-def _platform(name: str) -> Platform:
-    os, _, rest = name.partition("/")
-    architecture, _, variant = rest.partition("/")
-    return Platform(os, architecture, variant or None)
 
 
 def _steps(order: BuildOrder, platform: Platform, *, env: Mapping[str, str]) -> tuple[Step, ...]:

@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from watcher.clients.builders import access, process
+from watcher.clients.builders import access, manifests, process
 from watcher.clients.builders.failures import problem
 from watcher.clients.builders.process import Ended, Program
 from watcher.clients.builders.settings import BuildahSettings
 from watcher.clients.builders.workplace import SEARCH_PATH, Kept, Workplace, silent
 from watcher.clients.recipes import stage_recipe
 from watcher.clients.registry import Credentials, RegistryClient, RegistrySettings
+from watcher.clients.registry.model import OCI_INDEX
 from watcher.core.containerfile import scan
 from watcher.core.facts import Digest, Malformed, Pullspec
 from watcher.core.rebase import rebase
@@ -165,9 +166,16 @@ class Buildah:
         # Unlike those of a single image, its parts have no name by which they go later.
         await self._prune([job.name])
         await self._small(["rmi", "--prune", "--force"])
-        # buildah 1.28 leaves the --digestfile of an index empty.
+        # buildah lists the platforms in the order of the day, without annotations, and 1.28 does
+        # not say the digest: so the index is written once more, over the same images.
+        order = job.order
         async with RegistryClient.opened(self._registry, self._credentials) as client:
-            return (await client.manifest((job.order.target, job.order.tag))).digest
+            parts = []
+            for platform in map(manifests.platform, order.platforms):
+                part = await client.platform_manifest((order.target, order.tag), platform)
+                parts.append(manifests.Made(platform=platform, raw=part.raw))
+            raw = manifests.index(parts, order.labels)
+            return await client.put_manifest(order.target, order.tag, media_type=OCI_INDEX, raw=raw)
 
     async def _run_push(self, verb: Sequence[str], job: "_Job") -> None:
         target = f"docker://{job.order.target}:{job.order.tag}"

@@ -53,11 +53,18 @@ class Made:
 
     platform: Platform
     raw: bytes
-    config: bytes
+    config: bytes = b""
 
     @property
     def digest(self) -> Digest:
         return digest_of(self.raw)
+
+
+def platform(name: str) -> Platform:
+    """`linux/arm64/v8` taken apart."""
+    os, _, rest = name.partition("/")
+    architecture, _, variant = rest.partition("/")
+    return Platform(os, architecture, variant or None)
 
 
 def image(
@@ -89,11 +96,11 @@ def index(images: Sequence[Made], annotations: Mapping[str, str]) -> bytes:
     """One index of images for several platforms, in the order given."""
     entries = []
     for made in images:
-        platform = {"os": made.platform.os, "architecture": made.platform.architecture}
+        named = {"os": made.platform.os, "architecture": made.platform.architecture}
         if made.platform.variant:
-            platform["variant"] = made.platform.variant
+            named["variant"] = made.platform.variant
         entry = _descriptor(OCI_MANIFEST, made.digest, len(made.raw))
-        entries.append({**entry, "platform": platform})
+        entries.append({**entry, "platform": named})
     return _json(
         {
             "schemaVersion": 2,
