@@ -160,6 +160,11 @@ def _not_ours(seen: Observation) -> str | None:
             f"the pool sets osImageStream {seen.pool.os_image_stream}, with which MCO refuses an "
             "override; remove spec.osImageStream from the pool"
         )
+    if not seen.would_win:
+        return (
+            f"the pool does not select {seen.our_name}: its machineConfigSelector must take "
+            f"{mco.ROLE}={seen.pool.name}"
+        )
     if seen.would_win != seen.our_name:
         return (
             f"MachineConfig {seen.would_win} would win over {seen.our_name}; "

@@ -143,6 +143,8 @@ def nodes_of(view: ClusterView, pool: str) -> tuple[Node, ...]:
 
 def max_unavailable(pool: Pool, nodes: int) -> int:
     """Return how many nodes may be down at once: percentages round down, never below 1."""
+    if pool.name == "arbiter":
+        return 1  # whatever the pool says: it votes in etcd
     text = pool.max_unavailable.strip()
     try:
         number = nodes * int(text[:-1]) // 100 if text.endswith("%") else int(text)

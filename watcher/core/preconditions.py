@@ -11,7 +11,7 @@ from datetime import datetime
 from watcher.core import mco, windows
 from watcher.core.drift import Observation
 from watcher.core.facts import Digest
-from watcher.core.release import Base
+from watcher.core.release import Base, UnknownBase
 from watcher.core.update import Policy, Update, asked_by_person
 from watcher.core.update_events import Kind
 
@@ -53,6 +53,8 @@ def _release_completed(scene: Scene, seen: Observation) -> str | None:
 
 
 def _base_is_the_release_s(scene: Scene, seen: Observation) -> str | None:
+    if isinstance(seen.base, UnknownBase):
+        return seen.base.because
     base = completed_base(seen)
     if base is not None and base != scene.update.target.base.digest:
         return "its base is not that of the release the cluster runs now"
@@ -95,6 +97,8 @@ def _no_stream(scene: Scene, seen: Observation) -> str | None:
 
 def _ours_would_win(scene: Scene, seen: Observation) -> str | None:
     if scene.update.kind is Kind.LAYERED and seen.would_win != seen.our_name:
+        if not seen.would_win:
+            return f"the pool does not select {seen.our_name}"
         return f"MachineConfig {seen.would_win} would win over {seen.our_name}"
     return None
 

@@ -46,7 +46,11 @@ def _condition(cv: ClusterVersion, kind: str) -> tuple[str, str]:
 
 
 def release_state(cv: ClusterVersion) -> ReleaseState:
-    """Read ClusterVersion; raise Malformed if the desired image is not named by digest."""
+    """Read ClusterVersion; raise Malformed unless it names a version and an image by digest."""
+    try:
+        mco.minor_of(cv.desired_version)
+    except ValueError as error:
+        raise Malformed(f"not a version: {cv.desired_version[:100]!r}") from error
     desired = Release(version=cv.desired_version, image=Pullspec(cv.desired_image))
     newest = cv.history[0] if cv.history else None
     # A Partial entry may carry a completion time (it was abandoned): only the state counts.

@@ -189,6 +189,8 @@ def _refusal(update: Update, event: UpdateEvent, now: datetime) -> str | None:
             if not rules.auto and (short := approval.missing(rules, binding, update.votes)):
                 return f"{short} more approval(s) needed"
             return _too_late(update, now)
+        case Rejected(by, _):
+            return approval.why_not(update.policy.approval, by)
         case Expired():
             if update.expires_at is None or now < update.expires_at:
                 return "it is not time yet"
@@ -233,8 +235,12 @@ def _after(after: Update, event: UpdateEvent, now: datetime) -> Update:
             return replace(after, ended_because=f"superseded by {by}")
         case Expired():
             return replace(after, ended_because=f"nobody acted on it in time ({after.expires_at})")
-        case Failed(why) | NotApplied(why) | WentWrong(why) | TakenOver(why):
+        case Failed(why) | NotApplied(why) | WentWrong(why):
             return replace(after, ended_because=why)
+        case TakenOver(why):
+            # While it was being undone, both why it went wrong and who took over are of use.
+            both = (after.ended_because, why)
+            return replace(after, ended_because="; ".join(filter(None, both)))
         case UndoFailed(why):
             return replace(after, ended_because=f"{after.ended_because}; undoing failed: {why}")
         case Applied() | RolledOut() | Soaked() | RolledBack():
