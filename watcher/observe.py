@@ -139,7 +139,9 @@ class PoolObserver:
     ) -> Lineage:
         if ours:
             written = lineage.from_annotations(override.meta.annotations)
-            if written.base is not None:
+            spoken_of = override.meta.annotations.get(lineage.IMAGE)
+            # Somebody may have edited the image and left our annotations as they were.
+            if written.base is not None and spoken_of == override.os_image_url:
                 return written
         try:
             image = Pullspec(override.os_image_url)

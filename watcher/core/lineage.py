@@ -18,6 +18,8 @@ BUILD_KEY = OUR_PREFIX + "build-key"
 UPDATE = OUR_PREFIX + "update"
 APPROVED_BY = OUR_PREFIX + "approved-by"
 RELEASE = OUR_PREFIX + "release"
+IMAGE = OUR_PREFIX + "image"
+"""The image all of these speak of: where the osImageURL is another, they are worth nothing."""
 PREVIOUS = OUR_PREFIX + "previous-image"
 # On pools:
 STOCK_BY = OUR_PREFIX + "stock-requested-by"
@@ -74,6 +76,7 @@ def to_annotations(update: Update) -> dict[str, str]:
         UPDATE: update.id,
         APPROVED_BY: ",".join(approved),
         RELEASE: update.target.release_version,
+        IMAGE: str(update.image or ""),
         PREVIOUS: update.previous.image if update.previous else "",
     }
 
@@ -81,6 +84,11 @@ def to_annotations(update: Update) -> dict[str, str]:
 def refused_builds(annotations: Mapping[str, str]) -> tuple[str, ...]:
     """Return the build keys that a pool's annotation says were rolled back on it."""
     return tuple(key for key in annotations.get(REFUSED_BUILDS, "").split(",") if key)
+
+
+def without_refused(annotations: Mapping[str, str], build_key: str) -> str | None:
+    """Return the annotation's value without a build key; None where nothing is left of it."""
+    return ",".join(key for key in refused_builds(annotations) if key != build_key) or None
 
 
 def with_refused(annotations: Mapping[str, str], build_key: str) -> str:
