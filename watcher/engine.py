@@ -149,7 +149,11 @@ class Worker:
         except asyncio.CancelledError:
             await self._hand_back(leased)
             raise
-        except (LeaseLost, Superfluous):
+        except LeaseLost:
+            raise
+        except Superfluous:
+            # Somebody waits for what follows from their decision: not until the lease runs out.
+            await self._hand_back(leased)
             raise
         except OutsideError as error:
             await self._retry(leased, error)
@@ -214,7 +218,12 @@ class Worker:
             due_in_seconds=None if after.is_ended else 0.0,
         )
         entry = audit_entry(after, event, by="relayer", now=now)
-        (version,) = await self.store.commit([change], [entry])
+        try:
+            (version,) = await self.store.commit([change], [entry])
+        except LeaseLost:
+            raise
+        except Conflict as error:  # a decision came in between; no failure, no backoff
+            raise Superfluous(str(error)) from error
         log.info("step", job=after.id, event=type(event).__name__, state=str(after.state))
         if self.on_change:
             await self.on_change(after)
@@ -240,7 +249,7 @@ class Worker:
         return await self.store.bury(leased, because, replace(entry, event="Buried"))
 
     async def _hand_back(self, leased: Leased) -> None:
-        """We are told to stop: somebody else can go on at once."""
+        """We stop, or the job has changed: whoever claims it next can go on at once."""
         try:
             async with asyncio.timeout(2):
                 await self.store.release(leased, due_in_seconds=0.0, failed=False)
