@@ -6,6 +6,7 @@ Surfaces know who somebody is; who may do what is decided here and in the core o
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NoReturn
 
 from watcher.core import approval
 from watcher.core.facts import Digest
@@ -72,10 +73,13 @@ class People:
         for _ in range(TRIES):
             stored, update = await self._update(update_id)
             now = self.clock.now()
-            if update.policy.approval.reason_required and not reason.strip():
-                raise Declined("this pool's policy asks for a reason: give one")
             await self._check(update, by, binding, "Reject", now)
-            event = Rejected(by, reason.strip()[:500])
+            reason = reason.strip()[:500]
+            if update.policy.approval.reason_required and not reason:
+                await self._decline(
+                    update, by, "Reject", "this pool's policy asks for a reason: give one", now
+                )
+            event = Rejected(by, reason)
             after = await self._stepped(update, event, by, now)
             # Remembered first: a crash in between then forgets nothing that was decided.
             why = f"{by} rejected it {now:%Y-%m-%d %H:%M} UTC" + (f": {reason}" if reason else "")
@@ -119,13 +123,12 @@ class People:
             after = step(update, event, now=now)
         except IllegalTransition as error:
             await self._decline(update, by, type(event).__name__, error.because or str(error), now)
-            raise Declined(error.because or str(error)) from error
         assert isinstance(after, Update)
         return after
 
     async def _decline(
         self, update: Update, by: str, what: str, because: str, now: datetime
-    ) -> None:
+    ) -> NoReturn:
         entry = AuditEntry(
             at=now,
             job=update.id,
