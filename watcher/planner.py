@@ -125,7 +125,11 @@ class Planner:
         if plan.active and plan.active.state not in NOT_BEGUN:
             raise Declined(f"{plan.active.id} is {plan.active.state}; wait for its end")
         update = self._stock_update(seen, seen.base, by)
-        await self._commit_new(update, [])
+        active = await self._active(cluster, pool)
+        if active and isinstance(active.job, Update) and _same(active.job, update):
+            update = active.job  # asked for before: this is one more vote for it
+        else:
+            await self._commit_new(update, replaces=active)
         try:
             return (await self.people.approve(update.id, by=by)).update
         except Declined:
@@ -151,31 +155,41 @@ class Planner:
             build, is_new = await self._build(seen, wanted, now)
             update = self._update(seen, wanted, build, by, now)
             active = await self._active(seen.cluster, seen.pool.name)
-            if active and isinstance(active.job, Update) and _same(active.job, update, by):
-                return active.job
+            if active and isinstance(active.job, Update):
+                if _same(active.job, update) and active.job.image in (None, build.image):
+                    return active.job
+                if by == RELAYER and active.job.kind is Kind.STOCK:
+                    raise Conflict(f"{active.job.id} came in between: a person's wish stands")
             extra = [Change(job=build, expected=0)] if is_new else []
             entries = [_queued(build, by, now)] if is_new else []
             try:
-                await self._commit_new(update, extra, entries)
+                await self._commit_new(update, extra, entries, replaces=active)
             except Conflict:
                 continue
             return update
         raise Conflict(f"{seen.cluster}/{seen.pool.name} keeps changing; nothing was proposed")
 
     async def _commit_new(
-        self, update: Update, extra: Sequence[Change], entries: Sequence[AuditEntry] = ()
+        self,
+        update: Update,
+        extra: Sequence[Change] = (),
+        entries: Sequence[AuditEntry] = (),
+        *,
+        replaces: Stored | None,
     ) -> None:
-        """Save a new update, ending the one it replaces in the same step. Raise Conflict."""
+        """Save a new update, ending the one it replaces in the same step.
+
+        Raise Conflict if the pool has another active update than `replaces` by now.
+        """
         now = update.created_at
         changes: list[Change] = []
         audit: list[AuditEntry] = list(entries)
-        active = await self._active(update.cluster, update.pool)
-        if active is not None:
-            if active.job.state not in NOT_BEGUN:
-                raise Conflict(f"{active.job.id} is {active.job.state}")
+        if replaces is not None:
+            if replaces.job.state not in NOT_BEGUN:
+                raise Conflict(f"{replaces.job.id} is {replaces.job.state}")
             event = Superseded(update.id)
-            ended = step(active.job, event, now=now)
-            changes.append(Change(job=ended, expected=active.version, due_in_seconds=None))
+            ended = step(replaces.job, event, now=now)
+            changes.append(Change(job=ended, expected=replaces.version, due_in_seconds=None))
             audit.append(audit_entry(ended, event, by=update.requested_by, now=now))
         changes += [*extra, Change(job=update, expected=0)]
         audit.append(_proposed(update, now))
@@ -276,7 +290,7 @@ class Planner:
         )
 
 
-def _same(active: Update, wanted: Update, by: str) -> bool:
+def _same(active: Update, wanted: Update) -> bool:
     """Whether the active update leads where the wanted one would, under the same policy."""
     return (
         active.kind is wanted.kind
