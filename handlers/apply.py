@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from watcher.core import lineage, mco
-from watcher.core.cluster import MachineConfig
+from watcher.core.cluster import ClusterView, MachineConfig
 from watcher.core.facts import ClusterName
 from watcher.core.update import Update
 from watcher.core.update_events import Applied, Apply, Kind, NotApplied, TakenOver
@@ -27,14 +27,15 @@ class ApplyHandler:
         """Change the cluster if all still holds; raise Transient where it is not known."""
         cluster = self.clusters[update.cluster]
         name = mco.override_name(update.pool)
-        ours = (await cluster.fresh_view()).machine_configs.get(name)
+        live = await cluster.fresh_view()
+        ours = live.machine_configs.get(name)
         if _is_done(update, ours):
-            await self._mark(update, cluster)
+            await self._mark(update, cluster, live)
             return Applied()
         if not _is_as_before(update, ours):
             now = ours.os_image_url if ours else "nothing"
             return TakenOver(f"somebody changed {name} to {now} after the update was cleared")
-        _, unmet = await self.scout.look(update, cluster, fresh=True)
+        unmet = await self._unmet(update, cluster)
         if unmet:
             return NotApplied("not applied: " + "; ".join(unmet))
         await still_ours()
@@ -45,8 +46,14 @@ class ApplyHandler:
         except Refused as refusal:
             # Said no: the next attempt would read the same state. Nothing was written.
             return NotApplied(str(refusal))
-        await self._mark(update, cluster)
+        await self._mark(update, cluster, live)
         return Applied()
+
+    async def _unmet(self, update: Update, cluster: Cluster) -> list[str]:
+        try:
+            return (await self.scout.look(update, cluster, fresh=True))[1]
+        except Refused as refusal:
+            return [str(refusal)]  # nothing was written yet, so giving up is still harmless
 
     async def _change(self, update: Update, action: Apply, cluster: Cluster, name: str) -> None:
         if update.kind is Kind.STOCK:
@@ -59,10 +66,19 @@ class ApplyHandler:
             annotations=lineage.to_annotations(update),
         )
 
-    async def _mark(self, update: Update, cluster: Cluster) -> None:
-        """Keep a person's wish for the stock image on the pool, where it outlives Redis."""
-        by = update.requested_by if update.kind is Kind.STOCK else None
-        await cluster.annotate_pool(update.pool, {lineage.STOCK_BY: by})
+    async def _mark(self, update: Update, cluster: Cluster, live: ClusterView) -> None:
+        """Keep on the pool, where it outlives Redis, what was decided about it.
+
+        A person's wish for the stock image; and that a build once rolled back was wanted again.
+        """
+        pool = live.pools.get(update.pool)
+        said = pool.meta.annotations if pool else {}
+        key, stock = update.target.build_key, update.kind is Kind.STOCK
+        wanted: dict[str, str | None] = {lineage.STOCK_BY: update.requested_by if stock else None}
+        if key in lineage.refused_builds(said):
+            wanted[lineage.REFUSED_BUILDS] = lineage.without_refused(said, key)
+        if any(said.get(name) != value for name, value in wanted.items()):
+            await cluster.annotate_pool(update.pool, wanted)
 
 
 def _is_done(update: Update, ours: MachineConfig | None) -> bool:

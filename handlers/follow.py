@@ -1,13 +1,13 @@
 """Follow a rollout node by node, then watch the finished pool for a while."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from watcher.core import mco
 from watcher.core.drift import MAX_AGE
 from watcher.core.facts import ClusterName
-from watcher.core.rollout import Phase, Rollout, expectation, judge
+from watcher.core.rollout import Expectation, Phase, Rollout, expectation, judge
 from watcher.core.update import Update
 from watcher.core.update_events import (
     FollowRollout,
@@ -65,8 +65,19 @@ class FollowHandler:
             update, override=mco.override_name(update.pool), began_at=update.changed_at
         )
         seen = judge(view, pool, expected, now=now)
+        if seen.phase is Phase.TAKEN_OVER and not await self._is_so(update, expected):
+            # The watch has not brought our own change yet.
+            seen = replace(seen, phase=Phase.RENDERING, sentence="the change is on its way")
         await self.store.set_progress(update.id, progress(seen, now))
         return seen
+
+    async def _is_so(self, update: Update, expected: Expectation) -> bool:
+        """Whether the API server itself says that somebody took over."""
+        live = await self.clusters[update.cluster].fresh_view()
+        pool = live.pools.get(update.pool)
+        if pool is None:
+            raise Transient(f"{update.cluster}: the pool cannot be seen now")
+        return judge(live, pool, expected, now=self.clock.now()).phase is Phase.TAKEN_OVER
 
 
 def progress(seen: Rollout, now: datetime) -> dict[str, object]:

@@ -6,7 +6,7 @@ how the pool stands and what to do.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from watcher.core import lineage, mco
@@ -34,14 +34,18 @@ class RollBackHandler:
         pool = live.pools.get(update.pool)
         if pool is None:
             return UndoFailed(f"the pool {update.pool} is gone; nothing can be put back")
-        if now > deadline(pool, pool.machine_count, _expected(update)):
-            return UndoFailed(_what_to_do(update, pool))
+        if because := _taken_over(update, live, pool):
+            return TakenOver(because)
         try:
             if await self._rung(update, cluster, live, pool, still_ours):
                 return Later(0)
         except (FieldConflict, Refused) as error:
             return UndoFailed(f"{error}. {_what_to_do(update, pool)}")
-        return await self._waited(update, cluster, now)
+        outcome = await self._waited(update, cluster, now)
+        # Only now: a process that was dead for long must still put back what it can.
+        if isinstance(outcome, Later) and now > _limit(update, pool):
+            return UndoFailed(_what_to_do(update, pool))
+        return outcome
 
     async def _rung(
         self,
@@ -71,16 +75,23 @@ class RollBackHandler:
         return False
 
     async def _remembered(self, update: Update, cluster: Cluster, pool: Pool) -> bool:
-        """Note on the pool that this build shall not come back: first, as it costs nothing."""
+        """Note that this build, or the stock image, is not wanted: first, as it costs nothing."""
         key = update.target.build_key
         said = pool.meta.annotations
-        if update.kind is Kind.STOCK or key in lineage.refused_builds(said):
-            return False
-        why = f"{update.id} was rolled back: {update.ended_because}"[:500]
-        await self.store.remember(update.cluster, update.pool, key, why)
-        await cluster.annotate_pool(
-            update.pool, {lineage.REFUSED_BUILDS: lineage.with_refused(said, key)}
-        )
+        if update.kind is Kind.STOCK:
+            note: dict[str, str | None] = {lineage.STOCK_BY: None}
+            if lineage.STOCK_BY not in said:
+                return False
+        else:
+            note = {lineage.REFUSED_BUILDS: lineage.with_refused(said, key)}
+            if key in lineage.refused_builds(said):
+                return False
+            why = f"{update.id} was rolled back: {update.ended_because}"[:500]
+            await self.store.remember(update.cluster, update.pool, key, why)
+        try:
+            await cluster.annotate_pool(update.pool, note)
+        except Refused:
+            return False  # a note is no reason to leave the pool as it is
         return True
 
     async def _restore(self, update: Update, cluster: Cluster) -> None:
@@ -114,6 +125,29 @@ def _expected(update: Update) -> Expectation:
         began_at=update.changed_at,
         node_seconds=update.policy.node_seconds,
     )
+
+
+def _limit(update: Update, pool: Pool) -> datetime:
+    """Return when it is too late; nodes that were held up by a pause have their time after it."""
+    moved = (c.last_transition for c in pool.conditions if c.type == "Updating")
+    began = max([update.changed_at, *(at for at in moved if at is not None)])
+    expected = replace(_expected(update), began_at=began)
+    return deadline(pool, pool.machine_count, expected)
+
+
+def _taken_over(update: Update, live: ClusterView, pool: Pool) -> str | None:
+    """Return who-knows-whose image is there: neither ours nor the one that we would put back."""
+    name = mco.override_name(update.pool)
+    ours = live.machine_configs.get(name)
+    now = ours.os_image_url if ours else ""
+    put = "" if update.kind is Kind.STOCK else str(update.image)
+    if now in (put, update.previous.image if update.previous else ""):
+        return None
+    paused = pool.paused and pool.meta.annotations.get(lineage.PAUSED_FOR) == update.id
+    return (
+        f"somebody changed {name} to {now or 'nothing'} while it was put back; "
+        f"see `oc describe mcp {pool.name}`"
+    ) + (", and unpause the pool when it is well" if paused else "")
 
 
 def _is_restored(update: Update, view: ClusterView) -> bool:
