@@ -167,7 +167,6 @@ def read(entries: Sequence[Mapping[str, Any]]) -> Owned:
             name=entry["manager"],
             operation=entry["operation"],
             subresource=entry.get("subresource", ""),
-            # An applier is the same one whatever version it speaks.
             api_version=entry["apiVersion"],
         ): frozenset(_paths(entry.get("fieldsV1") or {}, ()))
         for entry in entries

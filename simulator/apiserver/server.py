@@ -74,6 +74,19 @@ class ApiServer:
     def url(self) -> str:
         return f"{'https' if self._ssl else 'http'}://127.0.0.1:{self.port}"
 
+    def kubeconfig(self, *, token: str = "", ca_file: str = "") -> dict[str, Any]:
+        """A kubeconfig for this server, to be written as YAML or JSON."""
+        cluster = {"server": self.url} | ({"certificate-authority": ca_file} if ca_file else {})
+        context = {"cluster": "simulated", "user": "simulated"}
+        return {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "simulated", "cluster": cluster}],
+            "users": [{"name": "simulated", "user": {"token": token} if token else {}}],
+            "contexts": [{"name": "simulated", "context": context}],
+            "current-context": "simulated",
+        }
+
     async def start_listening(self) -> None:
         """Listen, on the same port as before if there was one."""
         if self._runner:

@@ -74,7 +74,7 @@ class RenderController:
         )
 
     def stream_of(self, pool: Any) -> str:
-        """The stream a pool follows; empty without streams (FACTS §2.2)."""
+        """The stream a pool follows: its own, the worker's, the default. Empty without streams."""
         if not self.release.streams:
             return ""
         worker = self._world.store.find(POOLS, "worker")

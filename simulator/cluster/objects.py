@@ -47,7 +47,7 @@ def pull_secret(auths: Document) -> Document:
 
 
 def controller_config(release: Release) -> Document:
-    # With OSImageStreams the operator leaves the base image empty (FACTS §2.3).
+    # With OSImageStreams the operator leaves the base image empty (its ``sync.go``).
     base = "" if release.streams else release.os_image
     return {
         "apiVersion": _MCO_V1,

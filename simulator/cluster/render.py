@@ -1,7 +1,7 @@
 """How MachineConfigs of a pool become its rendered one. Pure.
 
 Read in openshift/machine-config-operator, ``MergeMachineConfigs`` and the render controller of
-each release branch (FACTS §3): the order changed in 4.15, generated configs count no more in 4.21.
+each release branch: the order changed in 4.15, generated configs count no more in 4.21.
 """
 
 import hashlib
@@ -83,18 +83,8 @@ def render(
             "could not generate rendered MachineConfig: cannot override MachineConfig osImageURL"
             " and set MachineConfigPool spec.osImageStream.name simultaneously"
         )
-    specs = [config["spec"] for config in merging]
-    spec = {
-        "osImageURL": image,
-        "baseOSExtensionsContainerImage": _last(
-            counted, "baseOSExtensionsContainerImage", base_extensions
-        ),
-        "kernelArguments": [arg for one in specs for arg in one.get("kernelArguments") or ()],
-        "extensions": [name for one in specs for name in one.get("extensions") or ()],
-        "kernelType": _kernel_type(specs),
-        "fips": any(one.get("fips") for one in specs),
-        "config": _ignition(specs),
-    }
+    extensions_image = _last(counted, "baseOSExtensionsContainerImage", base_extensions)
+    spec = _merged([config["spec"] for config in merging], image, extensions_image)
     return Rendered(
         # The name comes from the content alone: the same content returns to the same name.
         name=f"rendered-{pool}-{_digest(spec)}",
@@ -102,6 +92,18 @@ def render(
         overridden=image != base,
         source=sorted(config["metadata"]["name"] for config in merging),
     )
+
+
+def _merged(specs: list[Mapping[str, Any]], image: str, extensions_image: str) -> dict[str, Any]:
+    return {
+        "osImageURL": image,
+        "baseOSExtensionsContainerImage": extensions_image,
+        "kernelArguments": [arg for one in specs for arg in one.get("kernelArguments") or ()],
+        "extensions": [name for one in specs for name in one.get("extensions") or ()],
+        "kernelType": _kernel_type(specs),
+        "fips": any(one.get("fips") for one in specs),
+        "config": _ignition(specs),
+    }
 
 
 def _last(specs: Iterable[Mapping[str, Any]], field: str, default: str) -> str:

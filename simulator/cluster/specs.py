@@ -64,7 +64,7 @@ class PoolSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
-    """How long things take, in simulated seconds. The two delays are the MCO's own (FACTS §4)."""
+    """How long things take, in simulated seconds. The two delays are the MCO's own."""
 
     render_delay: float = 5
     update_delay: float = 5

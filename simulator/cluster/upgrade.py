@@ -1,6 +1,7 @@
-"""The version operator: from a requested release to a completed one (FACTS §2.5).
+"""The version operator: from a requested release to a completed one.
 
-Completed means that every operator is at the new level and that the pools required for upgrade
+Read in openshift/cluster-version-operator, ``pkg/cvo/status.go``, and in the machine-config-operator:
+completed means that every operator is at the new level and that the pools required for upgrade
 (master) have finished. Workers and custom pools may still be rolling.
 """
 
