@@ -112,7 +112,7 @@ EXPIRED = event("ERROR", {"kind": "Status", "code": 410, "reason": "Expired", "m
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One answer to a watch: these bytes, then the end, a cut, or silence."""
+    """One answer to a watch: these bytes, then the end, a cut, silence, or bookmarks for ever."""
 
     pieces: tuple[bytes, ...] = ()
     then: str = "end"
@@ -167,6 +167,9 @@ class ScriptedApi:
         with suppress(ConnectionError):
             for piece in stream.pieces:
                 await response.write(piece)
+            while stream.then == "beat":
+                await response.write(bookmark(self.list_version))
+                await asyncio.sleep(0.02)
             if stream.then == "silence":
                 await asyncio.Event().wait()
             if stream.then == "cut" and request.transport:

@@ -243,6 +243,19 @@ async def test_an_override_changed_meanwhile_is_not_deleted() -> None:
             assert await cluster.read_machine_config(OVERRIDE) is not None
 
 
+async def test_an_override_that_vanished_meanwhile_is_deleted_enough() -> None:
+    async with ApiServer.start() as api:
+        fill(api)
+        async with a_cluster(api) as cluster:
+            await cluster.apply_override(name=OVERRIDE, pool=INFRA, image=IMAGE, annotations=OURS)
+            api.faults.add(Fault(drip_seconds=0.03, drip_bytes=200, method="GET", path=MC_PATH))
+            async with asyncio.TaskGroup() as group:
+                group.create_task(cluster.delete_override(OVERRIDE))
+                await until(lambda: api.requests.find(method="GET", path=MC_PATH))
+                api.writer.delete(served.MACHINE_CONFIGS, ("", OVERRIDE), {})
+            assert len(api.requests.find(method="DELETE")) == 1
+
+
 async def _conflict(attempt: Awaitable[None]) -> str:
     with pytest.raises(Conflict) as caught:
         await attempt

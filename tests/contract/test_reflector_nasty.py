@@ -67,6 +67,13 @@ async def test_streams_that_end_at_once_are_no_busy_loop() -> None:
         assert len(api.lists) == 1
 
 
+async def test_a_bookmark_without_a_name_advances_the_version() -> None:
+    first = Stream((bookmark(20),), then="silence")
+    async with ScriptedApi.start(first) as api, watching(api.url):
+        await until(lambda: len(api.watches) >= 2)
+        assert api.watches[1]["resourceVersion"] == "20"
+
+
 async def test_a_cut_in_the_middle_of_a_line_loses_nothing() -> None:
     whole = event("ADDED", pool("infra", 11))
     half = event("ADDED", pool("gpu", 12))
@@ -82,7 +89,8 @@ async def test_a_cut_in_the_middle_of_a_line_loses_nothing() -> None:
 
 async def test_a_line_that_is_no_json_leads_to_a_new_list() -> None:
     garbage = Stream((event("ADDED", pool("infra", 11)), b"<html>sorry</html>\n"))
-    async with ScriptedApi.start(garbage) as api, watching(api.url) as seen:
+    patient = replace(QUICK, silence=60.0)
+    async with ScriptedApi.start(garbage) as api, watching(api.url, pacing=patient) as seen:
         api.items = [pool("gpu", 13)]
         await until(lambda: len(api.lists) >= 2)
         await until(lambda: list(seen.reflector.facts()) == ["gpu"])
@@ -151,8 +159,7 @@ async def test_both_time_limits_are_sent_and_kept() -> None:
         assert api.watches[0]["allowWatchBookmarks"] == "true"
     pacing = replace(QUICK, silence=0.1, shortest_watch=0.0, longest_watch=0.0)
     # A server that forgot its own limit, and is never silent.
-    endless = Stream(tuple(bookmark(n) for n in range(11, 99)), then="silence")
-    async with ScriptedApi.start(endless) as api, watching(api.url, pacing=pacing):
+    async with ScriptedApi.start(Stream(then="beat")) as api, watching(api.url, pacing=pacing):
         await until(lambda: len(api.watches) >= 2)
 
 
