@@ -224,7 +224,7 @@ class Worker:
             raise
         except Conflict as error:  # a decision came in between; no failure, no backoff
             raise Superfluous(str(error)) from error
-        log.info("step", job=after.id, event=type(event).__name__, state=str(after.state))
+        log.info("step", job=after.id, what=type(event).__name__, state=str(after.state))
         if self.on_change:
             await self.on_change(after)
         if after.is_ended:
