@@ -23,6 +23,9 @@ from simulator.apiserver.store import Store
 from simulator.apiserver.watches import Watches, WatchRequest
 from simulator.apiserver.writes import Now, Writer
 
+_PUBLIC = ("/readyz", "/livez", "/healthz", "/version")
+"""Answered to everybody, as the public-info-viewer role allows."""
+
 _LARGEST_BODY = 3 * 1024 * 1024
 """As etcd and kube-apiserver limit a request."""
 
@@ -147,6 +150,8 @@ class ApiServer:
     async def _answer(
         self, http: web.Request, request: Request, fault: Fault | None
     ) -> web.StreamResponse:
+        if request.path in _PUBLIC:
+            return self._page(request.path)
         user = self._user(http)
         target = paths.parse(request.path, self.kinds)
         if target is None:

@@ -1,8 +1,8 @@
 """The version operator: from a requested release to a completed one.
 
-Read in openshift/cluster-version-operator, ``pkg/cvo/status.go``, and in the machine-config-operator:
-completed means that every operator is at the new level and that the pools required for upgrade
-(master) have finished. Workers and custom pools may still be rolling.
+Read in openshift/cluster-version-operator, ``pkg/cvo/status.go``, and in the machine-config
+operator: completed means that every operator is at the new level and that the pools required for
+upgrade (master) have finished. Workers and custom pools may still be rolling.
 """
 
 from collections.abc import Callable

@@ -215,6 +215,9 @@ async def test_without_its_token_nobody_comes_in() -> None:
                 answer = await http.get(POOLS)
             assert answer.status_code == code
             assert answer.json()["kind"] == ("Status" if code == 401 else "MachineConfigPoolList")
+        async with httpx.AsyncClient(base_url=api.url) as http:
+            assert (await http.get("/readyz")).status_code == 200
+            assert (await http.get("/apis")).status_code == 401
 
 
 async def test_it_serves_https_under_a_private_ca() -> None:

@@ -150,6 +150,29 @@ async def test_a_node_degraded_after_its_drain_is_only_retargeted_once_it_is_unc
     assert notes_of(cluster, broken)[pools.REASON] == ""
 
 
+async def test_a_pool_is_put_back_by_pause_restore_uncordon_unpause() -> None:
+    cluster = a_cluster()
+    override(cluster, LAYERED)
+    await until(cluster, lambda: images(cluster, "gpu") == {LAYERED})
+    await until(cluster, lambda: cluster.is_settled("gpu"))
+    cluster.degrade_next(when_image=BROKEN)
+    override(cluster, BROKEN)
+    await until(cluster, lambda: holds(cluster.pool("gpu"), "Degraded"))
+    (broken,) = [n for n, s in states_of(cluster, "gpu").items() if s.state == "Degraded"]
+    patch_spec(cluster, kinds.POOLS, "gpu", paused=True)
+    override(cluster, LAYERED)
+    await cluster.advance(60)
+    assert target_of(cluster, "gpu")["spec"]["osImageURL"] == LAYERED
+    patch_spec(cluster, kinds.NODES, broken, unschedulable=False)
+    await cluster.advance(600)
+    assert states_of(cluster, "gpu")[broken].state == "Degraded"  # paused: nobody retargets it
+    patch_spec(cluster, kinds.POOLS, "gpu", paused=False)
+    await until(cluster, lambda: cluster.is_settled("gpu"))
+    assert images(cluster, "gpu") == {LAYERED}
+    # The broken image never booted, so going back cost no reboot.
+    assert all(cluster.reboots(node) == 1 for node in cluster.nodes_of("gpu"))
+
+
 async def test_a_node_degraded_before_its_drain_is_retargeted_by_itself() -> None:
     cluster = a_cluster()
     cluster.degrade_next(when_image=BROKEN, stage="prepare", reason="cannot be reconciled")
