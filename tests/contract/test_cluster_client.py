@@ -13,7 +13,6 @@ from simulator.apiserver import kinds as served
 from tests.contract.scripted_api import BRIEF, QUICK, START, VirtualTime, pool, until
 from watcher.clients.kube.cluster import NEVER, KubeCluster
 from watcher.clients.kube.credentials import TokenFile
-from watcher.clients.kube.errors import Unauthorized
 from watcher.clients.kube.kinds import RBAC_RULES
 from watcher.core.facts import ClusterName, PoolName
 from watcher.ports import Cluster, Conflict, FieldConflict, Refused, Transient
@@ -394,9 +393,3 @@ def _right(method: str, path: str, *, watch: bool) -> tuple[str, str, str]:
     verbs = {"PATCH": "patch", "DELETE": "delete"}
     read = "watch" if watch else "list" if len(rest) == 1 else "get"
     return group, rest[0], verbs.get(method, read)
-
-
-async def test_an_unknown_token_is_told_as_such() -> None:
-    async with ApiServer.start(tokens={"t": "relayer"}) as api, a_cluster(api) as cluster:
-        with pytest.raises(Unauthorized, match="renew the token"):
-            await cluster.read_pool(INFRA)

@@ -301,35 +301,6 @@ async def test_an_expired_client_certificate_is_refused_before_the_first_call(
         await found.current()
 
 
-@pytest.mark.parametrize("year", [2026, 2049, 2050, 2100])
-def test_the_end_of_a_certificate_is_read(year: int, authority: trustme.CA, tmp_path: Path) -> None:
-    end = datetime(year, 3, 4, 5, 6, 7, tzinfo=UTC)
-    path = tmp_path / "cert.pem"
-    authority.issue_cert("relayer", not_after=end).cert_chain_pems[0].write_to_path(path)
-    assert credentials.certificate_expiry(str(path)) == end
-
-
-@pytest.mark.parametrize("content", [b"", b"-----BEGIN CERTIFICATE-----\nMA==\n-----END", b"\xff"])
-def test_a_certificate_that_cannot_be_read_has_no_end(content: bytes, tmp_path: Path) -> None:
-    path = tmp_path / "cert.pem"
-    path.write_bytes(content)
-    assert credentials.certificate_expiry(str(path)) is None
-
-
-@pytest.mark.parametrize(
-    ("text", "end"),
-    [
-        ("Bearer sha256~opaque", None),
-        ("Bearer a.b.c", None),
-        ("Bearer e30.e30.x", None),
-        ("Bearer e30.eyJleHAiOjE4MDAwMDAwMDB9.x", datetime(2027, 1, 15, 8, 0, tzinfo=UTC)),
-        ("", None),
-    ],
-)
-def test_the_end_of_a_token_is_read_where_it_tells(text: str, end: datetime | None) -> None:
-    assert credentials.token_expiry(text) == end
-
-
 async def test_a_token_is_not_sent_in_the_clear(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("secret")
     found = TokenFile("http://api.example.com", token_file=tmp_path / "token")
@@ -360,11 +331,6 @@ async def test_a_ca_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refused, match="CA or client certificate unusable"):
         async with a_cluster(TokenFile("https://127.0.0.1:1", ca_file=tmp_path / "none")):
             pass
-
-
-def test_an_access_does_not_show_its_token() -> None:
-    access = credentials.Access(url="https://x", authorization="Bearer secret")
-    assert "secret" not in repr(access)
 
 
 @pytest.mark.parametrize("password", ["", "robot:pass%3Aword@"], ids=["open", "with password"])
