@@ -1,0 +1,170 @@
+"""The container image is built from our Dockerfile, and runs as OpenShift would run it.
+
+No public image is needed: the base is made with debootstrap from this machine's own apt mirror.
+It is kept in the temporary directory, with buildah's cache, so that only the first run takes long.
+"""
+
+import ast
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.real("buildah"), pytest.mark.real("debootstrap")]
+ROOT = Path(__file__).parents[2]
+CACHE = Path(tempfile.gettempdir()) / f"relayer-test-image-{os.getuid()}"
+BASE, IMAGE = "localhost/relayer-test-base:1", "localhost/relayer-test:1"
+# The user id is of the range that OpenShift hands out; it has no entry in /etc/passwd.
+USER = "1000680000:0"
+READ_ONLY = """
+root=$1; shift
+mount --bind "$root" "$root" && mount -o remount,bind,ro "$root" &&
+mount -t tmpfs none "$root/tmp" &&
+mount -t tmpfs -o mode=0770,uid=0,gid=0 none "$root/var/lib/relayer" &&
+mount -t proc proc "$root/proc" &&
+exec chroot --userspec="$USER" --groups=0 "$root" "$@"
+"""
+PYTHON_IN_IMAGE = "/opt/relayer/bin/python"
+
+
+def buildah(*argv: object) -> str:
+    storage = ["--root", str(CACHE / "storage"), "--runroot", str(CACHE / "run")]
+    ended = subprocess.run(
+        ["buildah", *storage, "--storage-driver", "overlay", *map(str, argv)],
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"], "HOME": str(CACHE), "TMPDIR": str(CACHE)},
+    )
+    assert ended.returncode == 0, f"buildah {argv[0]}: {ended.stdout[-3000:]}{ended.stderr[-3000:]}"
+    return ended.stdout.strip()
+
+
+def mirror_of(codename: str) -> str:
+    """Where this machine gets its Debian packages from."""
+    listed = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI)", f"Codename: {codename}"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    uris = [line.strip() for line in listed.stdout.splitlines() if "security" not in line]
+    return uris[0]
+
+
+def make_base() -> None:
+    """Debian with Python as an image in our storage, unless it is there from the last time."""
+    if BASE in buildah("images", "--format", "{{.Name}}:{{.Tag}}").split():
+        return
+    system = dict(
+        line.split("=", 1) for line in Path("/etc/os-release").read_text().splitlines() if line
+    )
+    codename = system["VERSION_CODENAME"]
+    with tempfile.TemporaryDirectory(dir=CACHE) as made:
+        root = Path(made) / "root"
+        subprocess.run(
+            [
+                *("debootstrap", "--variant=minbase"),
+                "--include=python3,python3-venv,ca-certificates",
+                *(codename, str(root), mirror_of(codename)),
+            ],
+            check=True,
+            capture_output=True,
+        )
+        shutil.rmtree(root / "var/cache/apt/archives")
+        container = buildah("from", "scratch")
+        mounted = buildah("mount", container)
+        subprocess.run(["cp", "-a", f"{root}/.", mounted], check=True)
+        buildah("umount", container)
+        buildah("commit", "--rm", container, BASE)
+
+
+def pip_configuration() -> tuple[str, list[Path]]:
+    """This machine's pip.conf in one piece, and the directories it names."""
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], check=True, capture_output=True, text=True
+    )
+    lines, directories = ["[global]"], []
+    for line in listed.stdout.splitlines():
+        name, _, value = line.partition("=")
+        text = str(ast.literal_eval(value))
+        lines.append(f"{name.rpartition('.')[2]} = {' '.join(text.split())}")
+        # An index on disk has its files beside the directory that it is named by.
+        paths = [
+            Path(word.removeprefix("file://")).parent if "file://" in word else Path(word)
+            for word in text.split()
+        ]
+        directories += [path for path in paths if path.is_absolute() and path.exists()]
+    return "\n".join(dict.fromkeys(lines)) + "\n", directories
+
+
+@contextmanager
+def running_root() -> Iterator[str]:
+    container = buildah("from", "--pull-never", IMAGE)
+    try:
+        yield buildah("mount", container)
+    finally:
+        buildah("umount", container)
+        buildah("rm", container)
+
+
+def run_in(root: str, *argv: str) -> subprocess.CompletedProcess[str]:
+    """Run a command of the image with a read-only root, under OpenShift's kind of user."""
+    return subprocess.run(
+        ["unshare", "--mount", "sh", "-c", READ_ONLY, "sh", root, *argv],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env={
+            "PATH": "/opt/relayer/bin:/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin",
+            "HOME": "/var/lib/relayer",
+            "USER": USER,
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    CACHE.mkdir(mode=0o700, exist_ok=True)
+    make_base()
+    conf, directories = pip_configuration()
+    secret = tmp_path_factory.mktemp("pip") / "pip.conf"
+    secret.write_text(conf)
+    volumes = [f"--volume={path}:{path}:ro" for path in dict.fromkeys(directories)]
+    buildah(
+        *("build", "--isolation", "chroot", "--layers", "--pull-never"),
+        *("--build-arg", f"BASE_IMAGE={BASE}", "--secret", f"id=pip,src={secret}"),
+        *(*volumes, "--tag", IMAGE, "--file", ROOT / "Dockerfile", ROOT),
+    )
+    with running_root() as mounted:
+        yield mounted
+
+
+def test_the_product_imports_under_an_arbitrary_user_with_a_read_only_root(root: str) -> None:
+    program = "import os, watcher, handlers; print(os.getuid(), os.getgid())"
+    ended = run_in(root, PYTHON_IN_IMAGE, "-c", program)
+    assert ended.stdout.split() == USER.split(":"), ended.stderr
+
+
+def test_only_the_state_directory_and_tmp_can_be_written(root: str) -> None:
+    for directory, may in (("/var/lib/relayer", True), ("/tmp", True), ("/etc", False)):
+        ended = run_in(root, "sh", "-c", f": > {directory}/probe")
+        assert (ended.returncode == 0) == may, directory
+
+
+@pytest.mark.parametrize("program", ["buildah", "gpgv"])
+def test_the_programs_we_call_are_inside(root: str, program: str) -> None:
+    ended = run_in(root, program, "--version")
+    assert ended.returncode == 0, ended.stderr
+    assert program in ended.stdout
+
+
+def test_nothing_of_the_building_machine_stays_in_the_image(root: str) -> None:
+    assert not list(Path(root).glob("src*"))
+    assert not (Path(root) / "etc/pip.conf").exists()
+    assert not list(Path(root, "opt/relayer/bin").glob("pip*"))
