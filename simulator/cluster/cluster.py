@@ -172,7 +172,8 @@ class SimulatedCluster:
                 if any(wanted.configs(labels) for labels in sides):
                     self._renderer.marks.mark(pool)
         elif kind == kinds.OS_CONFIGS:
-            self._nodes.marks.mark(changed.object["spec"]["machineConfigPool"]["name"])
+            spec = changed.object.get("spec") or {}
+            self._nodes.marks.mark((spec.get("machineConfigPool") or {}).get("name", ""))
 
     def _react_to_node(self, name: str, after: Version | None) -> None:
         if after is None:

@@ -134,7 +134,10 @@ class NodeController:
         self.write_status(name, os_config=os_config)
 
     def _send(self, nodes: list[pools.NodeState], target: str, limit: int | str | None) -> None:
-        allowed = pools.max_unavailable(limit, len(nodes))
+        try:
+            allowed = pools.max_unavailable(limit, len(nodes))
+        except ValueError:
+            return  # not a number: the real controller reports an error and sends nobody
 
         def change(node: Document) -> None:
             notes = annotations(node)
@@ -147,7 +150,8 @@ class NodeController:
     def _os_config(self, pool: str) -> str:
         """The name of the MachineOSConfig that owns the pool, or empty."""
         for version in self._world.store.all(OS_CONFIGS):
-            if (version.object["spec"].get("machineConfigPool") or {}).get("name") == pool:
+            spec = version.object.get("spec") or {}
+            if (spec.get("machineConfigPool") or {}).get("name") == pool:
                 return version.key[1]
         return ""
 

@@ -21,6 +21,9 @@ _PULL_LIMIT_SECONDS = 20.0
 """Of real time: a registry that hangs must not stop the simulated time for ever."""
 
 
+_NO_CONFIG = 'machineconfigs.machineconfiguration.openshift.io "{}" not found'
+
+
 @dataclass(slots=True)
 class Trouble:
     """A failure waiting for its node."""
@@ -64,6 +67,10 @@ class Machine:
     reboots: int = 0
     busy: bool = field(default=False, init=False)
     _failed_at: str = field(default="", init=False)
+    _target: str = field(default="", init=False)
+    """The config being applied. Someone may ask for another one meanwhile: that comes after."""
+    _staged: str = field(default="", init=False)
+    """The image that the next boot runs."""
 
     def wake(self, node: pools.NodeState) -> None:
         """Look whether there is something to do. A failed one waits for another target."""
@@ -96,13 +103,12 @@ class Machine:
         desired = notes[pools.DESIRED]
         if desired == notes[pools.CURRENT]:
             return self._finish(desired)  # taken back before anything was staged: no reboot
+        self._target = desired
         if notes[pools.STATE] not in ("Degraded", "Unreconcilable"):
             self._annotate(DAEMON, {pools.STATE: "Working"})
         config = self._config(desired)
         if config is None:
-            return self._fail(
-                desired, f'machineconfigs.machineconfiguration.openshift.io "{desired}" not found'
-            )
+            return self._fail(desired, _NO_CONFIG.format(desired))
         if trouble := self._struck("prepare", config["osImageURL"]):
             return self._fail(desired, trouble)
         drain = f"drain-{desired}"
@@ -133,14 +139,17 @@ class Machine:
         await self._rebase()
 
     async def _rebase(self) -> None:
-        desired = self._node()[pools.DESIRED]
+        desired = self._target
         config = self._config(desired)
+        if config is None:
+            return self._fail(desired, _NO_CONFIG.format(desired))
         image = config["osImageURL"]
         if image != self.running:
             failure = self._struck("rebase", image) or await self._pull_failure(image)
             if failure:
                 why = f"failed to update OS to {image} after retries: {failure}"
                 return self._fail(desired, why)
+        self._staged = image
         self._soon(self.world.timings.rebase, self._reboot)
 
     async def _pull_failure(self, image: str) -> str:
@@ -163,10 +172,9 @@ class Machine:
             await self._begin()
 
     async def _reboot(self) -> None:
-        desired = self._node()[pools.DESIRED]
         self._annotate(DAEMON, {pools.POST_CONFIG_ACTION: "Rebooting"})
         self._report(ready=False)
-        self.running = self._config(desired)["osImageURL"]
+        self.running = self._staged
         self.reboots += 1
         if not self._struck("boot", self.running):
             self._soon(self.world.timings.reboot, self._booted)
@@ -174,7 +182,7 @@ class Machine:
     async def _booted(self) -> None:
         self._report(ready=True)
         self._annotate(DAEMON, {pools.POST_CONFIG_ACTION: ""})
-        self._finish(self._node()[pools.DESIRED])
+        self._finish(self._target)
 
     def _report(self, *, ready: bool) -> None:
         def change(node: Document) -> None:

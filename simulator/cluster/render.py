@@ -71,7 +71,7 @@ def render(
     if not merging:
         raise RenderError("no MachineConfigs found matching selector")
     counted = [
-        config["spec"]
+        config.get("spec") or {}
         for config in merging
         if not (
             rules.skip_generated and (config["metadata"].get("annotations") or {}).get(GENERATED_BY)
@@ -84,7 +84,7 @@ def render(
             " and set MachineConfigPool spec.osImageStream.name simultaneously"
         )
     extensions_image = _last(counted, "baseOSExtensionsContainerImage", base_extensions)
-    spec = _merged([config["spec"] for config in merging], image, extensions_image)
+    spec = _merged([config.get("spec") or {} for config in merging], image, extensions_image)
     return Rendered(
         # The name comes from the content alone: the same content returns to the same name.
         name=f"rendered-{pool}-{_digest(spec)}",

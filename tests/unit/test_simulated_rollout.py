@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulator.apiserver import kinds
+from simulator.apiserver import kinds, patches
 from simulator.cluster import PoolSpec, pools
 from simulator.cluster.world import DAEMON
 from tests.unit.simulated import (
@@ -248,6 +248,36 @@ async def test_a_pool_with_a_machine_os_config_does_not_roll() -> None:
     updating = conditions(cluster.pool("gpu"))["Updating"]
     assert updating["status"] == "True"
     assert "gpu-image" in updating["message"]
+
+
+async def test_another_wish_in_the_middle_of_an_update_comes_after_it() -> None:
+    cluster = a_cluster()
+    before = target_of(cluster, "gpu")["metadata"]["name"]
+    override(cluster, LAYERED)
+    await until(cluster, lambda: LAYERED in images(cluster, "gpu"), step=1)
+    (node,) = [n for n in cluster.nodes_of("gpu") if cluster.running_image(n) == LAYERED]
+    patch_spec(cluster, kinds.POOLS, "gpu", paused=True)
+    wish = {"metadata": {"annotations": {pools.DESIRED: before}}}
+    cluster.world.api.writer.patch(kinds.NODES, ("", node), lambda o: patches.merge(o, wish))
+    await cluster.advance(120)
+    assert notes_of(cluster, node)[pools.CURRENT] != before
+    await until(cluster, lambda: cluster.running_image(node) == OLD.os_image)
+    assert cluster.reboots(node) == 2
+
+
+async def test_what_nobody_validated_stops_a_pool_and_not_the_cluster() -> None:
+    cluster = a_cluster()
+    empty = {"apiVersion": "machineconfiguration.openshift.io/v1", "kind": "MachineConfig"}
+    label = {"machineconfiguration.openshift.io/role": "gpu"}
+    create = cluster.world.api.writer.create
+    create(kinds.MACHINE_CONFIGS, {**empty, "metadata": {"name": "98-empty", "labels": label}})
+    create(kinds.OS_CONFIGS, {**empty, "kind": "MachineOSConfig", "metadata": {"name": "none"}})
+    patch_spec(cluster, kinds.POOLS, "gpu", maxUnavailable="many")
+    override(cluster, LAYERED)
+    await cluster.advance(600)
+    assert images(cluster, "gpu") == {OLD.os_image}
+    patch_spec(cluster, kinds.POOLS, "gpu", maxUnavailable=1)
+    await until(cluster, lambda: images(cluster, "gpu") == {LAYERED})
 
 
 async def test_writes_name_their_managers() -> None:
