@@ -21,7 +21,9 @@ from watcher.clients.kube.reflector import Pacing, Reflector
 from watcher.clients.kube.session import Limits, Session
 
 START = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-QUICK = Pacing(silence=0.2)
+CALM = Pacing(silence=60.0)
+ALERT = Pacing(silence=0.2)
+"""For tests of silence only: elsewhere a slow machine would look like a silent server."""
 BRIEF = Limits(connect_seconds=2.0, answer_seconds=2.0)
 
 
@@ -65,7 +67,7 @@ class Watching:
 
 @asynccontextmanager
 async def watching(
-    url: str, *, kind: Kind[Any] = POOL, pacing: Pacing = QUICK, limits: Limits = BRIEF
+    url: str, *, kind: Kind[Any] = POOL, pacing: Pacing = CALM, limits: Limits = BRIEF
 ) -> AsyncIterator[Watching]:
     time = VirtualTime()
     woken: list[str] = []

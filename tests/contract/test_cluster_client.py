@@ -10,7 +10,7 @@ import pytest
 
 from simulator.apiserver import ApiServer, By, Fault
 from simulator.apiserver import kinds as served
-from tests.contract.scripted_api import BRIEF, QUICK, START, VirtualTime, pool, until
+from tests.contract.scripted_api import BRIEF, CALM, START, VirtualTime, pool, until
 from watcher.clients.kube.cluster import NEVER, KubeCluster
 from watcher.clients.kube.credentials import TokenFile
 from watcher.clients.kube.kinds import RBAC_RULES
@@ -32,7 +32,7 @@ async def a_cluster(api: ApiServer, time: VirtualTime | None = None) -> AsyncIte
         ClusterName("east"),
         credentials=TokenFile(api.url),
         clock=time,
-        pacing=QUICK,
+        pacing=CALM,
         limits=BRIEF,
         sleep=time.sleep,
         monotonic=time.monotonic,

@@ -9,7 +9,7 @@ import pytest
 
 from simulator.apiserver import ApiServer, Fault
 from simulator.apiserver import kinds as served
-from tests.contract.scripted_api import QUICK, START, pool, until, watching
+from tests.contract.scripted_api import ALERT, START, pool, until, watching
 from watcher.clients.kube import kinds
 from watcher.clients.kube.reflector import State
 from watcher.core.cluster import Pool
@@ -133,7 +133,7 @@ async def test_a_server_restored_from_a_backup_is_listed_anew() -> None:
     async with ApiServer.start() as before:
         for n in range(50):
             put(before, f"pool-{n}")
-        async with watching(before.url) as seen:
+        async with watching(before.url, pacing=ALERT) as seen:
             await until(lambda: len(seen.reflector.facts()) == 50)
             await before.stop_listening()
             async with ApiServer.start(port=before.port) as restored:
@@ -280,7 +280,7 @@ def _annotated(document: dict[str, Any], **annotations: str) -> dict[str, Any]:
 
 async def test_stopping_is_quick_and_leaves_no_connection() -> None:
     async with ApiServer.start() as api:
-        async with watching(api.url, pacing=QUICK) as seen:
+        async with watching(api.url) as seen:
             await until(lambda: api.requests.find(watch=True))
             before = asyncio.get_running_loop().time()
         assert asyncio.get_running_loop().time() - before < 0.5

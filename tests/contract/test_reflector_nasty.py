@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from tests.contract.scripted_api import (
+    ALERT,
+    CALM,
     EXPIRED,
-    QUICK,
     ScriptedApi,
     Stream,
     bookmark,
@@ -22,7 +23,7 @@ from watcher.clients.kube.reflector import Lines, Spoiled, State
 
 async def test_silence_is_noticed_and_the_watch_resumed() -> None:
     first = Stream((event("ADDED", pool("infra", 11)),), then="silence")
-    async with ScriptedApi.start(first) as api, watching(api.url) as seen:
+    async with ScriptedApi.start(first) as api, watching(api.url, pacing=ALERT) as seen:
         await until(lambda: len(api.watches) >= 2)
         assert [w["resourceVersion"] for w in api.watches] == ["10", "11"]
         assert len(api.lists) == 1
@@ -69,7 +70,7 @@ async def test_streams_that_end_at_once_are_no_busy_loop() -> None:
 
 async def test_a_bookmark_without_a_name_advances_the_version() -> None:
     first = Stream((bookmark(20),), then="silence")
-    async with ScriptedApi.start(first) as api, watching(api.url):
+    async with ScriptedApi.start(first) as api, watching(api.url, pacing=ALERT):
         await until(lambda: len(api.watches) >= 2)
         assert api.watches[1]["resourceVersion"] == "20"
 
@@ -89,8 +90,7 @@ async def test_a_cut_in_the_middle_of_a_line_loses_nothing() -> None:
 
 async def test_a_line_that_is_no_json_leads_to_a_new_list() -> None:
     garbage = Stream((event("ADDED", pool("infra", 11)), b"<html>sorry</html>\n"))
-    patient = replace(QUICK, silence=60.0)
-    async with ScriptedApi.start(garbage) as api, watching(api.url, pacing=patient) as seen:
+    async with ScriptedApi.start(garbage) as api, watching(api.url) as seen:
         api.items = [pool("gpu", 13)]
         await until(lambda: len(api.lists) >= 2)
         await until(lambda: list(seen.reflector.facts()) == ["gpu"])
@@ -98,7 +98,7 @@ async def test_a_line_that_is_no_json_leads_to_a_new_list() -> None:
 
 async def test_a_line_over_the_limit_is_told_and_does_not_fill_the_memory() -> None:
     long = Stream((b'{"type":"ADDED","object":{"x":"', *[b"y" * 65536] * 20), then="silence")
-    pacing = replace(QUICK, max_line_bytes=1_000_000)
+    pacing = replace(CALM, max_line_bytes=1_000_000)
     async with ScriptedApi.start(long) as api, watching(api.url, pacing=pacing) as seen:
         problems: list[str] = []
 
@@ -137,7 +137,7 @@ async def test_odd_and_good_lines_in_one_block_are_all_taken() -> None:
     )
     async with (
         ScriptedApi.start(Stream((block,), then="silence")) as api,
-        watching(api.url) as seen,
+        watching(api.url, pacing=ALERT) as seen,
     ):
         await until(lambda: list(seen.reflector.facts()) == ["gpu"])
         assert len(seen.reflector.problems()) == 1
@@ -157,7 +157,7 @@ async def test_both_time_limits_are_sent_and_kept() -> None:
         await until(lambda: api.watches)
         assert 300 <= int(api.watches[0]["timeoutSeconds"]) <= 600
         assert api.watches[0]["allowWatchBookmarks"] == "true"
-    pacing = replace(QUICK, silence=0.1, shortest_watch=0.0, longest_watch=0.0)
+    pacing = replace(CALM, silence=0.1, shortest_watch=0.0, longest_watch=0.0)
     # A server that forgot its own limit, and is never silent.
     async with ScriptedApi.start(Stream(then="beat")) as api, watching(api.url, pacing=pacing):
         await until(lambda: len(api.watches) >= 2)
