@@ -39,6 +39,7 @@ class RollBackHandler:
         try:
             if await self._rung(update, cluster, live, pool, still_ours):
                 return Later(0)
+            await self._uncordon(cluster, pool, still_ours)
         except (FieldConflict, Refused) as error:
             return UndoFailed(f"{error}. {_what_to_do(update, pool)}")
         outcome = await self._waited(update, cluster, now)
@@ -105,6 +106,13 @@ class RollBackHandler:
             image=update.previous.image,
             annotations=dict(update.previous.annotations),
         )
+
+    async def _uncordon(self, cluster: Cluster, pool: Pool, still_ours: StillOurs) -> None:
+        """Free the nodes that MCO drained for the bad image, so that it sends them back."""
+        for node in mco.nodes_of(cluster.view(), pool.name):
+            if mco.left_cordoned(node, target=pool.spec_configuration):
+                await still_ours()
+                await cluster.uncordon(node.meta.name)
 
     async def _waited(self, update: Update, cluster: Cluster, now: datetime) -> Outcome:
         view = cluster.view()

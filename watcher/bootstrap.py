@@ -297,10 +297,21 @@ async def serve(
             "planning": planning.run,
             "schedule": schedule.run,
             "web": web,
-            **{f"watch {name}": cluster.run for name, cluster in app.clusters.items()},
+            **{f"watch {name}": _watched(c, planning) for name, c in app.clusters.items()},
             **_workers(app),
         }
         await run(parts, drain_seconds=settings.work.drain_seconds, stop=stop)
+
+
+def _watched(cluster: KubeCluster, planning: Planning) -> Part:
+    async def watch() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(cluster.run())
+            await cluster.synced()
+            # What was looked at before everything was known was held; now it can be decided.
+            planning.changed_cluster(cluster.name)
+
+    return watch
 
 
 def _workers(app: App) -> dict[str, Part]:

@@ -88,6 +88,11 @@ class Planning:
                 self._dirty.add(place)
         self._moved.set()
 
+    def changed_cluster(self, cluster: ClusterName) -> None:
+        """Everything about a cluster may look different now."""
+        self._dirty.update(place for place in self.places if place[0] == cluster)
+        self._moved.set()
+
     def changed_all(self) -> None:
         """A resync, or this replica has just become the leader."""
         self._dirty.update(self.places)

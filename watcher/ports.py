@@ -320,5 +320,8 @@ class Cluster(Protocol):
     async def annotate_pool(self, pool: PoolName, annotations: Mapping[str, str | None]) -> None:
         """Merge into the pool's annotations; None removes one."""
 
+    async def uncordon(self, node: str) -> None:
+        """Make a node schedulable again; nothing if it is."""
+
     async def pull_secret(self) -> bytes:
         """The global pull secret: .dockerconfigjson of openshift-config/pull-secret."""

@@ -60,3 +60,10 @@ async def _told(app: App, seen: Update | None, states: tuple[str, ...]) -> str:
             lines.append(f"  {stored.job.id} {stored.job.state} {progress}")
     lines += [f"  {entry}" for entry in await app.store.audit()]
     return "\n".join(lines)
+
+
+async def decided(app: App, decision: str, *, seconds: float = 20.0) -> None:
+    """Wait until a look at the pool comes to this decision."""
+    async with asyncio.timeout(seconds):
+        while type((await app.planner.plan(CLUSTER, INFRA)).decision).__name__ != decision:
+            await asyncio.sleep(0.03)

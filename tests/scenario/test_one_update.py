@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from simulator.apiserver.kinds import CLUSTER_VERSIONS
-from tests.scenario.service import running, update_in
+from tests.scenario.service import decided, running, update_in
 from tests.scenario.world import CLUSTER, INFRA, World, until, world
 from watcher.core.approval import ApprovalRules
 from watcher.core.update import Policy
@@ -91,6 +91,7 @@ async def test_stock_removes_the_override_and_stays_stock(tmp_path: Path) -> Non
         await _layered(made)
         async with running(made.settings) as app:
             before = await update_in(app, "done")
+            await decided(app, "InStep")
             asked = await app.planner.stock(CLUSTER, INFRA, by="token:ann")
             done = await update_in(app, "done", after=before.id)
             assert done.id == asked.id

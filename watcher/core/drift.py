@@ -140,6 +140,8 @@ def _runs(running: Running, build_key: str) -> bool:
 
 
 def _cannot_tell(seen: Observation, *, now: datetime) -> str | None:
+    if seen.observed_at.year < now.year - 1:
+        return "the cluster has not been read completely yet"
     if now - seen.observed_at > MAX_AGE:
         return f"last seen {seen.observed_at:%Y-%m-%d %H:%M} UTC, too long ago to act on"
     if isinstance(seen.base, UnknownBase):

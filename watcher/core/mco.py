@@ -18,6 +18,9 @@ CURRENT_CONFIG = PREFIX + "currentConfig"
 DESIRED_CONFIG = PREFIX + "desiredConfig"
 NODE_STATE = PREFIX + "state"
 NODE_REASON = PREFIX + "reason"
+DESIRED_DRAIN = PREFIX + "desiredDrain"
+APPLIED_DRAIN = PREFIX + "lastAppliedDrain"
+FAILED_STATES = ("Degraded", "Unreconcilable")
 PREBUILT = "10-prebuiltimage-osimageurl-"
 """Install-time on-cluster layering: made by MCO, frozen for ever, never ours to touch."""
 
@@ -151,3 +154,21 @@ def max_unavailable(pool: Pool, nodes: int) -> int:
     except ValueError:
         number = 1  # MCO's default; an unreadable value is the cluster's business
     return max(1, number)
+
+
+def left_cordoned(node: Node, *, target: str) -> bool:
+    """Whether MCO drained a node for a config it failed on, and left it cordoned.
+
+    A failing node is free to be sent to another config (getAllCandidateMachines), but a cordoned
+    one counts as unavailable and is never chosen: with maxUnavailable 1 the pool stands still
+    until somebody uncordons it. True only for a cordon that is MCO's own and done.
+    """
+    said = node.meta.annotations
+    desired = said.get(DESIRED_CONFIG, "")
+    drained = f"drain-{desired}"
+    return (
+        node.unschedulable
+        and said.get(NODE_STATE) in FAILED_STATES
+        and desired != target
+        and said.get(DESIRED_DRAIN) == said.get(APPLIED_DRAIN) == drained
+    )

@@ -159,7 +159,7 @@ def _targets(pool: Pool, rendered: MachineConfig | None, expected: Expectation) 
 
 
 def _degraded(pool: Pool, nodes: tuple[NodeProgress, ...]) -> str | None:
-    broken = [n for n in nodes if n.state in ("Degraded", "Unreconcilable") and not n.updated]
+    broken = [n for n in nodes if n.state in mco.FAILED_STATES and not n.updated]
     if broken:
         return "; ".join(
             f"node {n.name} is {n.state}: {n.reason or 'no reason given'}" for n in broken

@@ -131,7 +131,8 @@ RBAC_RULES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (MCO_GROUP, "machineconfigpools", (*_READ, "patch")),
     (MCO_GROUP, "machineosconfigs", _READ),
     (MCO_GROUP, "osimagestreams", _READ),
-    ("", "nodes", _READ),
+    # patch: a node that degraded after it was drained stays cordoned until somebody uncordons it.
+    ("", "nodes", (*_READ, "patch")),
     # Only machine-config-osimageurl in openshift-machine-config-operator.
     ("", "configmaps", _READ),
     # Only pull-secret in openshift-config.

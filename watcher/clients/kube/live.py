@@ -139,6 +139,11 @@ class Live:
         body = {"metadata": {"annotations": dict(annotations)}}
         await self._patch(kinds.POOL, pool, body, content_type=_MERGE_PATCH)
 
+    async def uncordon(self, node: str) -> None:
+        """Make a node schedulable again; nothing if it is."""
+        body = {"spec": {"unschedulable": None}}
+        await self._patch(kinds.NODE, node, body, content_type=_MERGE_PATCH)
+
     async def pull_secret(self) -> bytes:
         """The cluster's global pull secret, a Docker auth file. Never keep or log it."""
         request = Request(
