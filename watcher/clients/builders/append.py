@@ -28,7 +28,7 @@ from watcher.clients.registry import (
 from watcher.clients.registry.model import OCI_INDEX, OCI_MANIFEST, digest_of
 from watcher.core.append import CopyFiles, Source, Step, append_only, plan
 from watcher.core.containerfile import scan
-from watcher.core.facts import Digest, Malformed, Pullspec
+from watcher.core.facts import Malformed, Pullspec
 from watcher.core.rebase import rebase
 from watcher.ports import BuildOrder, Log, Refused
 
@@ -73,19 +73,18 @@ class Append:
         bases = [await self._base(order, manifests.platform(name)) for name in order.platforms]
         layers: dict[tuple[Placed, ...], Layer] = {}
         try:
-            for base in bases:
-                if base.placed and base.placed not in layers:
-                    layers[base.placed] = await self._layer(order, base)
-            results = [
-                await self._image(order, base, layers.get(base.placed), log) for base in bases
-            ]
+            results = [await self._image(order, base, layers, log) for base in bases]
         finally:
             for layer in layers.values():
                 layer.file.close()
-        # Last, and by tag: until now nobody could find a half-made image.
         raw, media_type = results[0].raw, OCI_MANIFEST
         if len(results) > 1:
+            for part in results:
+                await self._client.put_manifest(
+                    order.target, part.digest, media_type=OCI_MANIFEST, raw=part.raw
+                )
             raw, media_type = manifests.index(results, order.labels), OCI_INDEX
+        # Last, and by tag: until now nobody could find a half-made image.
         digest = await self._client.put_manifest(
             order.target, order.tag, media_type=media_type, raw=raw
         )
@@ -146,31 +145,9 @@ class Append:
         return await asyncio.to_thread(made)
 
     async def _image(
-        self, order: BuildOrder, base: _Base, layer: Layer | None, log: Log
+        self, order: BuildOrder, base: _Base, layers: dict[tuple[Placed, ...], Layer], log: Log
     ) -> manifests.Made:
-        made = manifests.image(
-            base.manifest,
-            base.config,
-            platform=base.platform,
-            steps=base.steps,
-            layer=layer,
-            labels=order.labels,
-            created=order.created.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        )
-        if layer:
-            await log(f"{base.platform}: layer {layer.digest}, {layer.entries} entries")
-        carried = await self._carry(order, base, layer, made)
-        told = ", ".join(f"{count} {how.value}" for how, count in sorted(carried.items()))
-        await log(f"{base.platform}: layers of the base: {told}")
-        await self._client.put_manifest(
-            order.target, made.digest, media_type=OCI_MANIFEST, raw=made.raw
-        )
-        return made
-
-    async def _carry(
-        self, order: BuildOrder, base: _Base, layer: Layer | None, made: manifests.Made
-    ) -> Counter[Carried]:
-        """Bring all blobs to the target, several at a time."""
+        """Bring all blobs of one platform's image to the target: the base's while ours is made."""
         carried: Counter[Carried] = Counter()
         places = asyncio.Semaphore(self._settings.parallel_blobs)
 
@@ -181,28 +158,48 @@ class Append:
                 )
                 carried[how] += 1
 
-        async def add_own() -> None:
-            await self._add(order, digest_of(made.config), made.config)
-            if layer:
-                await self._add_layer(order, layer)
-
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(add_own())
+                own = group.create_task(self._own(order, base, layers))
                 for blob in {blob.digest: blob for blob in base.manifest.layers}.values():
                     group.create_task(carry(blob))
         except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return carried
+            raise first_of(errors) from None
+        if layer := layers.get(base.placed):
+            await log(f"{base.platform}: layer {layer.digest}, {layer.entries} entries")
+        told = ", ".join(f"{count} {how.value}" for how, count in sorted(carried.items()))
+        await log(f"{base.platform}: layers of the base: {told}")
+        return own.result()
 
-    async def _add(self, order: BuildOrder, digest: Digest, content: bytes) -> None:
-        if not await self._client.blob_exists(order.target, digest):
-            await self._client.upload_blob(order.target, content, digest=digest)
+    async def _own(
+        self, order: BuildOrder, base: _Base, layers: dict[tuple[Placed, ...], Layer]
+    ) -> manifests.Made:
+        """Make and push what the base does not have: one layer, if any, and the config."""
+        if base.placed and base.placed not in layers:
+            layers[base.placed] = await self._layer(order, base)
+        layer = layers.get(base.placed)
+        made = manifests.image(
+            base.manifest,
+            base.config,
+            platform=base.platform,
+            steps=base.steps,
+            layer=layer,
+            labels=order.labels,
+            created=order.created.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(
+                self._client.upload_blob(order.target, made.config, digest=digest_of(made.config))
+            )
+            if layer:
+                group.create_task(self._push_layer(order, layer))
+        return made
 
-    async def _add_layer(self, order: BuildOrder, layer: Layer) -> None:
+    async def _push_layer(self, order: BuildOrder, layer: Layer) -> None:
         if layer.size <= self._settings.memory_bytes:
+            # Sent even if it is there: asking costs as much as a small layer.
             layer.file.seek(0)
-            await self._add(order, layer.digest, layer.file.read())
+            await self._client.upload_blob(order.target, layer.file.read(), digest=layer.digest)
             return
         if await self._client.blob_exists(order.target, layer.digest):
             return
@@ -213,6 +210,12 @@ class Append:
                 yield chunk
 
         await self._client.upload_blob(order.target, chunks, digest=layer.digest, size=layer.size)
+
+
+def first_of(errors: BaseExceptionGroup[BaseException]) -> BaseException:
+    """What went wrong first in a task group, which cancels the others for it."""
+    first = errors.exceptions[0]
+    return first_of(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 def _steps(order: BuildOrder, platform: Platform, *, env: Mapping[str, str]) -> tuple[Step, ...]:

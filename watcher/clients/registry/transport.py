@@ -11,7 +11,7 @@ import logging
 import random
 import ssl
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -134,6 +134,7 @@ class Transport:
             await self.wait(problem, patience, repeat=call.repeat)
         try:
             yield answer
+            await _read_rest(answer)
         finally:
             await answer.aclose()
 
@@ -262,6 +263,15 @@ async def _some(answer: httpx.Response) -> bytes:
     except (httpx.TransportError, httpx.StreamError):
         return b""
     return body
+
+
+async def _read_rest(answer: httpx.Response) -> None:
+    """Read a short answer to its end: a connection closed before that cannot be used again."""
+    length = answer.headers.get("content-length", "")
+    is_short = answer.request.method == "HEAD" or (length.isdigit() and int(length) <= _ERROR_BYTES)
+    if is_short and not answer.is_stream_consumed and not answer.is_closed:
+        with suppress(httpx.TransportError):
+            await answer.aread()
 
 
 async def read_all(call: Call, answer: httpx.Response, *, limit: int, name: str) -> bytes:
