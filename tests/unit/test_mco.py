@@ -1,0 +1,224 @@
+"""The Machine Config Operator's rules: merge order, winners, membership, maxUnavailable."""
+
+import pytest
+
+from tests.facts import (
+    OURS,
+    PROD,
+    a_machine_config,
+    a_node,
+    a_pool,
+    a_view,
+    generated,
+)
+from watcher.core import mco
+from watcher.core.cluster import MachineConfig, Meta, Node, Pool, Requirement, Selector
+
+BASE = generated("00-worker", "worker", "base")
+KUBELET = generated("01-worker-kubelet", "worker", "base")
+WORKER_MADE = a_machine_config("60-by-hand", "worker", "worker's")
+CUSTOM_MADE = a_machine_config("50-by-hand", "infra", "custom's")
+ALL = (BASE, KUBELET, WORKER_MADE, CUSTOM_MADE)
+
+
+def won(*machine_configs: MachineConfig, pool: str = "infra", version: str) -> str | None:
+    found = mco.winner(a_pool(pool), machine_configs, version=version)
+    return found.meta.name if found else None
+
+
+@pytest.mark.parametrize(
+    ("version", "order"),
+    [
+        ("4.14.9", ["00-worker", "01-worker-kubelet", "50-by-hand", "60-by-hand"]),
+        ("4.15.0", ["00-worker", "01-worker-kubelet", "60-by-hand", "50-by-hand"]),
+        ("4.20.0", ["00-worker", "01-worker-kubelet", "60-by-hand", "50-by-hand"]),
+        ("5.0.0", ["00-worker", "01-worker-kubelet", "60-by-hand", "50-by-hand"]),
+    ],
+)
+def test_the_order_of_merging_depends_on_the_release(version: str, order: list[str]) -> None:
+    merged = mco.merge_order(reversed(ALL), version=version)
+    assert [mc.meta.name for mc in merged] == order
+
+
+@pytest.mark.parametrize(
+    ("version", "machine_configs", "winner"),
+    [
+        ("4.14.9", ALL, "60-by-hand"),
+        ("4.15.0", ALL, "50-by-hand"),
+        ("4.21.0", ALL, "50-by-hand"),
+        ("4.16.3", (BASE, KUBELET), None),
+        ("4.21.0", (BASE, KUBELET), None),
+        ("4.16.3", (), None),
+        ("4.16.3", (BASE, WORKER_MADE), "60-by-hand"),
+        ("4.16.3", (a_machine_config("70-empty", "infra"), CUSTOM_MADE), "50-by-hand"),
+        ("4.16.3", (a_machine_config("70-other", "storage", "x"), CUSTOM_MADE), "50-by-hand"),
+    ],
+    ids=[
+        "by name up to 4.14",
+        "custom after worker from 4.15",
+        "custom after worker from 4.21",
+        "only generated: the release's own",
+        "only generated, ignored",
+        "none",
+        "a worker's reaches a custom pool",
+        "one without an image says nothing",
+        "one of another role says nothing",
+    ],
+)
+def test_whose_image_the_pool_gets(
+    version: str, machine_configs: tuple[MachineConfig, ...], winner: str | None
+) -> None:
+    assert won(*machine_configs, version=version) == winner
+
+
+EARLY = a_machine_config("00-aaa", "worker", "by hand")
+
+
+@pytest.mark.parametrize(
+    ("version", "winner"),
+    [("4.14.9", "01-worker-kubelet"), ("4.20.5", "01-worker-kubelet"), ("4.21.0", "00-aaa")],
+)
+def test_generated_ones_win_by_name_until_they_are_ignored(version: str, winner: str) -> None:
+    assert won(EARLY, KUBELET, pool="worker", version=version) == winner
+
+
+@pytest.mark.parametrize(
+    ("pool", "version", "others", "winner"),
+    [
+        ("infra", "4.16.3", ALL, OURS),
+        ("worker", "4.16.3", (BASE, KUBELET, WORKER_MADE), "99-worker-relayer-osimage"),
+        ("infra", "4.14.9", (a_machine_config("99-zz", "worker", "x"),), "99-zz"),
+        ("infra", "4.15.0", (a_machine_config("99-zz", "worker", "x"),), OURS),
+        ("infra", "4.15.0", (a_machine_config("99-zz", "infra", "x"),), "99-zz"),
+        ("infra", "4.16.3", (a_machine_config(OURS, "infra", "an older one of ours"),), OURS),
+    ],
+)
+def test_whether_ours_would_win(
+    pool: str, version: str, others: tuple[MachineConfig, ...], winner: str
+) -> None:
+    view = a_view(pools=(a_pool(pool),), machine_configs=others)
+    found = mco.winner_if_applied(view, view.pools[pool], version=version)
+    assert found is not None
+    assert found.meta.name == winner
+
+
+def test_a_pool_that_does_not_select_our_role_never_gets_ours() -> None:
+    pool = a_pool(machine_config_selector=Selector(match_labels={mco.ROLE: "worker"}))
+    view = a_view(pools=(pool,), machine_configs=(WORKER_MADE,))
+    found = mco.winner_if_applied(view, pool, version="4.16.3")
+    assert found is not None
+    assert found.meta.name == "60-by-hand"
+
+
+def test_one_of_role_worker_hits_every_inheriting_pool() -> None:
+    view = a_view(pools=(a_pool("worker"), a_pool("infra"), a_pool("master", nodes=0)))
+    # `master` here inherits as a custom pool would; what counts is the selector alone.
+    assert set(mco.pools_hit(view, WORKER_MADE)) == {"worker", "infra", "master"}
+    assert mco.pools_hit(view, CUSTOM_MADE) == ("infra",)
+
+
+POOLS = {name: a_pool(name) for name in ("master", "worker", "infra", "storage", "arbiter")}
+
+
+@pytest.mark.parametrize(
+    ("roles", "pool"),
+    [
+        (("worker",), "worker"),
+        (("worker", "infra"), "infra"),
+        (("infra",), "infra"),
+        (("master",), "master"),
+        (("master", "worker"), "master"),
+        (("master", "infra"), "master"),
+        (("arbiter", "infra"), "arbiter"),
+        (("worker", "infra", "storage"), None),
+        ((), None),
+    ],
+    ids=lambda value: "+".join(value) if isinstance(value, tuple) else str(value),
+)
+def test_whose_node_it_is(roles: tuple[str, ...], pool: str | None) -> None:
+    assert mco.pool_of(a_node("n", *roles), POOLS) == pool
+
+
+def test_a_windows_node_is_nobody_s() -> None:
+    labels = {"kubernetes.io/os": "windows", "node-role.kubernetes.io/worker": ""}
+    assert mco.pool_of(Node(meta=Meta(name="n", labels=labels)), POOLS) is None
+
+
+def test_the_nodes_of_a_pool_come_by_name() -> None:
+    names = ("n-2", "n-1", "n-3")
+    nodes = {name: a_node(name, "worker", *["infra"] * (name != "n-3")) for name in names}
+    view = a_view(pools=tuple(POOLS.values()), nodes=nodes)
+    assert view.cluster == PROD
+    assert [node.meta.name for node in mco.nodes_of(view, "infra")] == ["n-1", "n-2"]
+
+
+@pytest.mark.parametrize(
+    ("said", "nodes", "most"),
+    [
+        ("1", 10, 1),
+        ("3", 10, 3),
+        ("0", 10, 1),
+        ("", 10, 1),
+        ("25%", 10, 2),
+        ("34%", 3, 1),
+        ("5%", 10, 1),
+        ("0%", 10, 1),
+        ("100%", 7, 7),
+        ("50%", 0, 1),
+        ("many", 10, 1),
+    ],
+)
+def test_how_many_nodes_may_be_down_at_once(said: str, nodes: int, most: int) -> None:
+    assert mco.max_unavailable(a_pool(max_unavailable=said), nodes) == most
+
+
+def test_of_arbiters_one_at_a_time() -> None:
+    assert mco.max_unavailable(a_pool("arbiter", max_unavailable="50%"), 4) == 1
+
+
+def needs(operator: str, *values: str) -> Selector:
+    return Selector(match_expressions=(Requirement(key="k", operator=operator, values=values),))
+
+
+@pytest.mark.parametrize(
+    ("selector", "labels", "matches"),
+    [
+        (None, {"k": "a"}, False),
+        (Selector(), {}, True),
+        (Selector(match_labels={"k": "a"}), {"k": "a"}, True),
+        (Selector(match_labels={"k": "a"}), {"k": "b"}, False),
+        (Selector(match_labels={"k": ""}), {}, False),
+        (needs("In", "a", "b"), {"k": "b"}, True),
+        (needs("In", "a"), {}, False),
+        (needs("NotIn", "a"), {"k": "b"}, True),
+        (needs("NotIn", "a"), {}, True),
+        (needs("NotIn", "a"), {"k": "a"}, False),
+        (needs("Exists"), {"k": ""}, True),
+        (needs("Exists"), {}, False),
+        (needs("DoesNotExist"), {}, True),
+        (needs("DoesNotExist"), {"k": "a"}, False),
+        (needs("Gt", "1"), {"k": "2"}, False),
+    ],
+)
+def test_selectors(selector: Selector | None, labels: dict[str, str], matches: bool) -> None:
+    assert mco.selects(selector, labels) is matches
+
+
+@pytest.mark.parametrize(
+    ("version", "than", "older"),
+    [
+        ("4.16.3", "4.16.10", True),
+        ("4.9.0", "4.10.0", True),
+        ("4.17.0-rc.1", "4.17.0", True),
+        ("4.16.3", "4.16.3", False),
+        ("4.17.0", "4.16.9", False),
+        ("what", "4.16.3", False),
+        ("4.16.3", "", False),
+    ],
+)
+def test_which_release_is_older(version: str, than: str, older: bool) -> None:
+    assert mco.is_older(version, than=than) is older
+
+
+def test_a_pool_without_a_selector_selects_nothing() -> None:
+    assert mco.winner(Pool(meta=Meta(name="bare")), ALL, version="4.16.3") is None

@@ -1,0 +1,183 @@
+"""What must hold at the moment of an apply: all of it is evaluated, each failure is a sentence."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from tests.facts import (
+    OURS,
+    T0,
+    a_policy,
+    a_pool,
+    a_release,
+    a_target,
+    an_observation,
+    an_update,
+    approved,
+    conditions,
+    image,
+    running,
+    seconds,
+)
+from watcher.core import preconditions
+from watcher.core.drift import Observation
+from watcher.core.preconditions import PRECONDITIONS, Scene, completed_base, unmet
+from watcher.core.release import UnknownBase
+from watcher.core.update import Policy, Update, asked_by_person
+from watcher.core.update_events import Kind, UpdateState
+from watcher.core.windows import Window
+
+SCHEDULED = UpdateState.SCHEDULED
+UPDATE = an_update(state=SCHEDULED)
+SEEN = an_observation(running=running("4.16.1"))
+LATER = Window(days=("thu",), start="02:00", hours=2.0)
+NEVER = Window(days=(), start="02:00", hours=2.0)
+
+
+def scene(*, update: Update = UPDATE, seen: Observation | None = SEEN, **said: Any) -> Scene:
+    default: dict[str, Any] = {"policy": update.policy, "pull_problem": None, "now": T0}
+    return Scene(update=update, seen=seen, **{**default, **said})
+
+
+def windowed(*windows: Window) -> Update:
+    return an_update(state=SCHEDULED, policy=replace(a_policy(), windows=windows))
+
+
+def pool(**said: Any) -> Observation:
+    return replace(SEEN, pool=a_pool(**said))
+
+
+DEGRADED = conditions(Updated="True", Updating="False", NodeDegraded="True:node-1 is broken")
+RENDERING = conditions(Updated="True", Updating="False", RenderDegraded="True:two images")
+UPDATING = conditions(Updated="False", Updating="True")
+ALONE = [
+    (scene(), None),
+    (scene(seen=None), "there is no MachineConfigPool infra in prod"),
+    (scene(update=replace(UPDATE, approval=None)), "there is no approval for exactly this"),
+    (scene(update=replace(UPDATE, image=image("x"))), "there is no approval for exactly this"),
+    (
+        scene(now=T0 + timedelta(days=7)),
+        "its approval was good until 2026-11-25 08:00 UTC",
+    ),
+    (scene(policy=None), "the pool is no longer in the configuration"),
+    (
+        scene(policy=a_policy(quorum=2)),
+        "the policy of the pool changed since it was approved",
+    ),
+    (
+        scene(seen=replace(SEEN, release=a_release(completed=False))),
+        "the control plane: upgrading to 4.16.3",
+    ),
+    (
+        scene(seen=replace(SEEN, base=an_observation("4.16.9").base)),
+        "its base is not that of the release the cluster runs now",
+    ),
+    (
+        scene(seen=replace(SEEN, base=UnknownBase("the payload has no tag"))),
+        "the payload has no tag",
+    ),
+    (scene(seen=replace(SEEN, owner="layers")), "MachineOSConfig layers owns the pool's image"),
+    (scene(seen=pool(os_image_stream="rhel-10")), "the pool sets osImageStream rhel-10"),
+    (scene(seen=replace(SEEN, would_win="99-zz")), f"MachineConfig 99-zz would win over {OURS}"),
+    (scene(seen=replace(SEEN, would_win="")), f"the pool does not select {OURS}"),
+    (
+        scene(seen=replace(SEEN, running=running("4.17.0"))),
+        "it would go back from 4.17.0 to 4.16.3",
+    ),
+    (scene(seen=pool(conditions=DEGRADED)), "the pool is degraded: node-1 is broken"),
+    (scene(seen=pool(conditions=RENDERING)), "the pool is degraded: two images"),
+    (scene(seen=pool(paused=True)), "the pool is paused"),
+    (scene(seen=pool(conditions=UPDATING, updated_count=1)), "the pool is updating (1 of 3)"),
+    (scene(seen=pool(observed_generation=0)), "the pool is updating (3 of 3)"),
+    (scene(seen=pool(spec_configuration="rendered-new")), "the pool is updating (3 of 3)"),
+    (scene(pull_problem="401"), "nodes cannot pull the image: 401"),
+    (scene(update=windowed(LATER)), "the next window opens 2026-11-19 02:00 UTC"),
+    (scene(update=windowed(NEVER)), "none of the pool's windows opens within a week"),
+]
+
+
+@pytest.mark.parametrize(
+    ("scene", "because"), ALONE, ids=[because or "nothing" for _, because in ALONE]
+)
+def test_what_stands_in_the_way_alone(scene: Scene, because: str | None) -> None:
+    assert unmet(scene) == ([] if because is None else [because])
+
+
+def test_all_that_stands_in_the_way_is_told_at_once() -> None:
+    seen = replace(
+        pool(paused=True, conditions=DEGRADED), owner="layers", release=a_release(completed=False)
+    )
+    said = unmet(scene(seen=seen, pull_problem="401"))
+    assert len(said) == 5
+    assert {"the pool is paused", "nodes cannot pull the image: 401"} <= set(said)
+
+
+def test_an_approval_for_what_it_was_before_is_worth_nothing() -> None:
+    moved = replace(UPDATE, target=replace(a_target(), base=image("another base")))
+    assert "there is no approval for exactly this" in unmet(scene(update=moved))
+
+
+def test_a_downgrade_by_name_may_pass() -> None:
+    update = approved(replace(UPDATE, downgrade_allowed=True))
+    assert unmet(scene(update=update, seen=replace(SEEN, running=running("4.17.0")))) == []
+
+
+def test_an_open_window_lets_it_pass() -> None:
+    update = windowed(Window(days=("wed",), start="07:00", hours=2.0))
+    assert unmet(scene(update=update)) == []
+    assert unmet(scene(update=update, now=T0 + seconds(3600))) != []
+
+
+STOCK = an_update(state=SCHEDULED, kind=Kind.STOCK, policy=asked_by_person(a_policy(auto=True)))
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        SEEN,
+        pool(os_image_stream="rhel-10"),
+        replace(SEEN, would_win="99-zz"),
+        replace(SEEN, running=running("4.17.0")),
+    ],
+    ids=["well", "a stream on the pool", "another would win", "a newer one runs"],
+)
+def test_taking_our_override_away_needs_less(seen: Observation) -> None:
+    assert unmet(scene(update=STOCK, seen=seen, policy=a_policy(auto=True))) == []
+
+
+def test_a_stock_request_is_not_undone_by_an_automatic_policy() -> None:
+    """People approve what a person asks for; the configured policy stays the one it was."""
+    assert unmet(scene(update=STOCK, policy=a_policy(auto=True, quorum=2))) == [
+        "the policy of the pool changed since it was approved"
+    ]
+
+
+def test_only_a_completed_release_has_a_base_to_apply() -> None:
+    assert completed_base(SEEN) == a_target().base.digest
+    assert completed_base(replace(SEEN, release=a_release(completed=False))) is None
+    assert completed_base(replace(SEEN, base=UnknownBase("x"))) is None
+
+
+def test_a_plan_tells_what_would_stand_in_the_way() -> None:
+    seen = replace(pool(paused=True), release=a_release(completed=False))
+    said = preconditions.standing_in_the_way(seen, Policy(windows=(LATER,)), T0)
+    assert said == [
+        "the control plane: upgrading to 4.16.3",
+        "the pool is paused",
+        "the next window opens 2026-11-19 02:00 UTC",
+    ]
+    assert preconditions.standing_in_the_way(SEEN, Policy(), T0) == []
+
+
+def test_no_precondition_is_without_a_test() -> None:
+    """Each of them is the only one that speaks in at least one of the scenes above."""
+    spoken = {
+        number
+        for one, because in ALONE
+        if because and one.seen is not None
+        for number, check in enumerate(PRECONDITIONS)
+        if check(one, one.seen)
+    }
+    assert spoken == set(range(len(PRECONDITIONS)))
