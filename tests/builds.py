@@ -1,18 +1,28 @@
 """What tests and benchmarks of builders need: a base with a shell, recipes, orders."""
 
+import gzip
+import io
 import re
 import subprocess
-from collections.abc import Mapping, Sequence
+import tarfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from simulator.registry.images import File, Files, MadeImage, base_image
+from simulator.registry.images import File, Files, MadeImage, base_image, push
+from tests.registries import PrivateCa, Running, real_registry
+from watcher.clients.builders import Buildah, BuildahSettings
+from watcher.clients.builders.workplace import mounts_below
 from watcher.clients.recipes import load_recipe
+from watcher.clients.registry import RegistryClient
 from watcher.core.facts import Pullspec, Repository
 from watcher.core.images import BASE_DIGEST, BASE_NAME, BUILD_KEY, RECIPE
 from watcher.core.recipe import build_key
 from watcher.ports import BuildOrder
 
+COPY_ONLY = "FROM quay.io/x/rhcos:1\nCOPY motd /etc/motd\nLABEL team=storage\n"
 CREATED = datetime(2026, 11, 1, 12, 0, tzinfo=UTC)
 _LIBRARY = re.compile(r"(/\S+) \(0x")
 
@@ -65,3 +75,48 @@ def order_for(
         labels={name: str(value) for name, value in labels.items()},
         created=CREATED,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A registry with a base, and a place for recipes."""
+
+    registry: Running
+    client: RegistryClient
+    base: Pullspec
+    directory: Path
+
+    def order(self, containerfile: str, *, path: str = "layered", **files: str) -> BuildOrder:
+        recipe = self.directory / f"recipe-{len(list(self.directory.iterdir()))}"
+        write_recipe(recipe, containerfile, files)
+        return order_for(recipe, self.base, self.registry.repository(path))
+
+    async def buildah(self, work: str = "work", **settings: object) -> Buildah:
+        chosen = replace(BuildahSettings(work=self.directory / work), **settings)  # type: ignore[arg-type]
+        return await Buildah.found(chosen, self.registry.settings, self.registry.credentials)
+
+
+@asynccontextmanager
+async def site_at(directory: Path, ca: PrivateCa | None) -> AsyncIterator[Site]:
+    """A real registry with a base in it; with `ca` it asks for a login and speaks TLS."""
+    async with (
+        real_registry(directory / "registry", basic=ca is not None, tls=ca) as registry,
+        RegistryClient.opened(registry.settings, registry.credentials) as client,
+    ):
+        base = await push(client, registry.repository("rhcos"), base_with_shell())
+        recipes = directory / "recipes"
+        recipes.mkdir()
+        yield Site(registry, client, base, recipes)
+        assert not mounts_below(directory), "a builder left something mounted"
+
+
+class Lines(list[str]):
+    async def take(self, line: str) -> None:
+        self.append(line)
+
+
+async def top_layer(site: Site, image: Pullspec) -> dict[str, tarfile.TarInfo]:
+    manifest = await site.client.platform_manifest(image)
+    parts = [c async for c in site.client.blob(image.repository, manifest.layers[-1].digest)]
+    with tarfile.open(fileobj=io.BytesIO(gzip.decompress(b"".join(parts)))) as archive:
+        return {info.name.strip("/"): info for info in archive}

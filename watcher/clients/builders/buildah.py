@@ -140,6 +140,8 @@ class Buildah:
         several = len(order.platforms) > 1
         return [
             *("build", "--pull-always", "--format", "oci", "--layers=false"),
+            # One place repeats: the queue, which also waits in between.
+            "--retry=0",
             *("--isolation", self._settings.isolation, "--identity-label=false"),
             *("--authfile", str(job.home / access.AUTH)),
             *("--timestamp", str(int(order.created.timestamp()))),
@@ -155,7 +157,7 @@ class Buildah:
 
     async def _push(self, job: "_Job") -> Digest:
         written = job.home / "digest"
-        await self._run_push(["push", "--digestfile", str(written)], job)
+        await self._run_push(["push", "--retry=0", "--digestfile", str(written)], job)
         try:
             return Digest(written.read_text().strip())
         except (OSError, Malformed) as error:
