@@ -18,6 +18,7 @@ from tests.registries import PASSWORD, PrivateCa
 from watcher.clients.builders import Buildah, BuildahSettings
 from watcher.clients.builders.process import processes_of
 from watcher.clients.builders.workplace import mounts_below
+from watcher.core.facts import Pullspec
 from watcher.ports import BuildOrder, Refused, Transient
 
 pytestmark = [pytest.mark.real("docker-registry"), pytest.mark.real("buildah")]
@@ -54,13 +55,12 @@ async def test_a_run_step_runs_and_its_output_streams(site: Site) -> None:
 
 
 @only_plain
-async def test_nothing_of_our_environment_reaches_a_run_step(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("RELAYER_TOKEN", "of-the-service")
-    lines = Lines()
-    await (await site.buildah()).build(site.order("FROM x.y/z\nRUN set\n"), lines.take)
-    assert not [line for line in lines if "of-the-service" in line]
+async def test_a_base_is_pulled_even_if_the_storage_has_it_under_another_name(site: Site) -> None:
+    builder, order = await site.buildah(), site.order(COPY_ONLY, motd="m")
+    await builder.build(order, Lines().take)
+    away = Pullspec(f"127.0.0.1:1/rhcos@{site.base.digest}")
+    with pytest.raises(Transient, match="connection refused"):
+        await builder.build(replace(order, base=away), Lines().take)
 
 
 @only_plain
