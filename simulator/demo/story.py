@@ -1,0 +1,256 @@
+"""The story: set the world up, run the real service in it, start an upgrade, see it through.
+
+The service is the one of `relayer run`, from `watcher.bootstrap.serve`; the story only plays the
+people around it: the administrator who upgrades the cluster, and whoever approves.
+"""
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from simulator.demo.outcome import Outcome, judged
+from simulator.demo.scene import Happening, Scene, happenings, look
+from simulator.demo.world import CLUSTER, POOL, DemoWorld, demo_world, time_running
+from watcher.bootstrap import App, SystemClock, serve
+from watcher.core.update import NOT_BEGUN, Update
+from watcher.core.update_events import UpdateState
+from watcher.people import Declined
+from watcher.settings import Settings
+
+SETUP_SPEED = 3000.0
+SETUP_SECONDS = 60.0
+LOOK_SECONDS = 0.08
+"""How often the screen follows; a simulated node takes over a second for each of its states."""
+UNATTENDED_SECONDS = 60.0
+SIMULATED_SECONDS = 4000.0
+"""Two to three times what the whole story takes on the cluster's clock."""
+YES = "demo:--yes"
+KEYBOARD = "demo:keyboard"
+FAULT = "no space left on device (the demo's --fail-node)"
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the sentence says why."""
+
+
+class Left(Exception):
+    """The person wants to leave: Ctrl-C, SIGTERM or `q`."""
+
+
+class Screen(Protocol):
+    """Where the story is told."""
+
+    def tell(self, happening: Happening) -> None: ...
+
+    def show(self, scene: Scene) -> None: ...
+
+    def ask(self, update: Update, url: str) -> None:
+        """A person is needed, here or on the page."""
+
+    def end(self, outcome: Outcome) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    yes: bool = False
+    fail_node: bool = False
+    speed: float = 150.0
+    """Simulated seconds in a real one."""
+    port: int = 0
+
+
+@dataclass(slots=True)
+class Service:
+    app: App
+    port: int
+    stopped: asyncio.Event
+    """Set by a signal, or by us in the end."""
+
+
+@asynccontextmanager
+async def serving(settings: Settings) -> AsyncIterator[Service]:
+    """Run the service until left. What it dies of is raised here; a signal ends the body."""
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        started: asyncio.Future[tuple[App, int]] = asyncio.get_running_loop().create_future()
+
+        def ready(app: App, port: int) -> None:
+            started.set_result((app, port))
+
+        running = group.create_task(serve(settings, stop=stop, ready=ready))
+        await asyncio.wait((running, started), return_when=asyncio.FIRST_COMPLETED)
+        if not started.done():
+            await running
+            raise Left
+        try:
+            yield Service(*started.result(), stop)
+        except Exception:
+            if stop.is_set():  # a signal closed the store under the body: that is no failure
+                raise Left from None
+            raise
+        finally:
+            stop.set()
+    leave_on_signals()  # the service had them, and gave them back as Python's own
+
+
+def leave_on_signals() -> None:
+    """Have SIGINT, SIGTERM and SIGHUP (the terminal was closed) end the demo in good order."""
+    this = asyncio.current_task()
+    assert this is not None, "called within the demo's task"
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, this.cancel)
+
+
+async def layer_before(world: DemoWorld, directory: Path) -> None:
+    """Give the pool its layered image of the old release, as an earlier Relayer would have.
+
+    That one is the same service with a memory of its own, which is then lost: what the story's
+    service knows of the past it reads from the cluster.
+    """
+    async with (
+        time_running(world.cluster, SETUP_SPEED),
+        serving(world.before(directory / "before")) as service,
+    ):
+        loop = asyncio.get_running_loop()
+        until = loop.time() + SETUP_SECONDS
+        while True:
+            seen = await look(service.app)
+            if seen.update and seen.update.is_ended and world.cluster.is_settled(POOL):
+                break
+            if service.stopped.is_set():
+                raise Left
+            if loop.time() > until:
+                raise DemoError(f"setting up took over {SETUP_SECONDS:.0f} s: {_stands(seen)}")
+            await asyncio.sleep(LOOK_SECONDS)
+        if seen.update.state is not UpdateState.DONE:
+            raise DemoError(f"setting up failed: {_stands(seen)}")
+
+
+@dataclass(slots=True, kw_only=True)
+class Story:
+    world: DemoWorld
+    service: Service
+    screen: Screen
+    options: Options
+    keys: asyncio.Queue[str]
+    image_before: str = field(init=False)
+    _asked: bool = False
+    _upgrading: bool = False
+
+    def __post_init__(self) -> None:
+        self.image_before = self.world.override()
+
+    @property
+    def app(self) -> App:
+        return self.service.app
+
+    async def run(self) -> Outcome:
+        """Tell it to its end. Raise Left or DemoError."""
+        loop = asyncio.get_running_loop()
+        limit = UNATTENDED_SECONDS + SIMULATED_SECONDS / self.options.speed
+        until = loop.time() + limit if self.options.yes else float("inf")
+        before: Scene | None = None
+        while True:
+            scene = await look(self.app)
+            for happening in happenings(before, scene):
+                self.screen.tell(happening)
+            self.screen.show(scene)
+            if scene.update and scene.update.is_ended:
+                break
+            if loop.time() > until:
+                raise DemoError(f"not at its end after {limit:.0f} s: {_stands(scene)}")
+            await self._play(scene)
+            before = scene
+            await self._key(scene.update)
+        return await judged(
+            self.app,
+            self.world,
+            failing=self.options.fail_node,
+            image_before=self.image_before,
+        )
+
+    async def _play(self, scene: Scene) -> None:
+        """What people do of their own accord."""
+        if not self._upgrading:
+            if scene.pools and scene.pools[POOL].decision == "InStep":
+                self._upgrading = True
+                self.world.cluster.start_upgrade(self.world.new)
+                self._tell("UpgradeRequested", f"oc adm upgrade --to {self.world.new.version}")
+            return
+        update = scene.update
+        if update and update.state is UpdateState.AWAITING_APPROVAL and not self._asked:
+            self._asked = True
+            if self.options.fail_node:
+                image = str(update.image)
+                self.world.cluster.degrade_next(when_image=image, pool=POOL, reason=FAULT)
+                self._tell("NodeWillFail", "the first infra node to take the new image will fail")
+            if self.options.yes:
+                await self._decide("a", YES, update)
+            else:
+                self.screen.ask(update, page_url(self.service.port, self.world.token))
+
+    async def _key(self, update: Update | None) -> None:
+        """Wait a moment, or less if a key comes or the service stops."""
+        key = ""
+        try:
+            async with asyncio.timeout(LOOK_SECONDS):
+                key = await self.keys.get()
+        except TimeoutError:
+            pass
+        if self.service.stopped.is_set() or key in ("q", "\x03"):
+            raise Left
+        if key in ("a", "r") and update and update.state in NOT_BEGUN:
+            await self._decide(key, KEYBOARD, update)
+
+    async def _decide(self, key: str, by: str, update: Update) -> None:
+        people = self.app.people
+        try:
+            if key == "a":
+                binding = update.binding.digest() if update.image else None
+                await people.approve(update.id, by=by, binding=binding)
+            else:
+                await people.reject(update.id, by=by, reason="said no in the demo")
+        except Declined as declined:
+            self._tell("Declined", str(declined))
+
+    def _tell(self, event: str, detail: str) -> None:
+        self.screen.tell(of_demo(event, detail))
+
+
+def of_demo(event: str, detail: str) -> Happening:
+    """A line about what the demo itself does."""
+    return Happening(SystemClock().now(), "demo", CLUSTER, event, "", detail)
+
+
+def page_url(port: int, token: str) -> str:
+    """The local page, with the right to decide; the part after # never leaves the browser."""
+    return f"http://127.0.0.1:{port}/#token={token}"
+
+
+def _stands(scene: Scene) -> str:
+    update = scene.update
+    if update is None:
+        pool = scene.pools.get(POOL)
+        return f"no update; {pool.because if pool else 'the pool was not seen'}"
+    said = update.ended_because or scene.waiting
+    return f"{update.id} is {update.state}" + (f" ({said})" if said else "")
+
+
+async def play(
+    options: Options, *, directory: Path, screen: Screen, keys: asyncio.Queue[str]
+) -> Outcome:
+    """The whole demo. Raise Left, DemoError, or what the service died of (maybe in groups)."""
+    leave_on_signals()
+    async with demo_world(directory) as world:
+        screen.tell(of_demo("SettingUp", f"{POOL} gets its layered image of {world.old.version}"))
+        await layer_before(world, directory)
+        settings = world.settings_on(options.port)
+        async with time_running(world.cluster, options.speed), serving(settings) as service:
+            story = Story(world=world, service=service, screen=screen, options=options, keys=keys)
+            outcome = await story.run()
+    screen.end(outcome)
+    return outcome
