@@ -1,0 +1,78 @@
+"""uvicorn inside our task group: our signals, our port, our log; requests under way are finished.
+
+Listening ourselves gives an error that a person understands, and the real port for port 0.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import uvicorn
+
+from watcher.ports import Refused
+
+STOP_SECONDS = 3
+"""For requests under way when we stop; below `work.drain_seconds`."""
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._started = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Tell once requests are answered."""
+        await super().startup(sockets=sockets)
+        self._started()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals to `service.run`."""
+        yield
+
+
+async def serve_web(app: Any, host: str, port: int, ready: Callable[[int], None]) -> None:
+    """Serve until cancelled; tell `ready` the port. Raise Refused if it cannot be had."""
+    listening = _listen(host, port)
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        limit_concurrency=200,
+        timeout_keep_alive=15,
+        timeout_graceful_shutdown=STOP_SECONDS,
+    )
+    server = _Server(config, lambda: ready(int(listening.getsockname()[1])))
+    with listening:
+        async with asyncio.TaskGroup() as group:
+            serving = group.create_task(server.serve(sockets=[listening]))
+            try:
+                await asyncio.wait([serving])
+            except asyncio.CancelledError:
+                server.should_exit = True
+                await asyncio.wait([serving], timeout=STOP_SECONDS + 2)
+                raise
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(
+            host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listening = socket.socket(family, kind, proto)
+    except OSError as error:
+        raise Refused(f"web.host {host}: {error.strerror or error}") from error
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(128)
+    except OSError as error:
+        listening.close()
+        why = error.strerror or str(error)
+        raise Refused(f"cannot listen on {host}:{port}: {why}; set web.port") from error
+    return listening
