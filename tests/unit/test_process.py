@@ -53,6 +53,20 @@ async def test_a_line_without_end_is_cut_and_costs_no_memory(tmp_path: Path) -> 
     assert [len(line) for line in lines] == [500, 4]
 
 
+async def test_a_line_is_told_before_it_ends_when_it_is_long(tmp_path: Path) -> None:
+    told_it = asyncio.Event()
+
+    async def log(line: str) -> None:
+        told_it.set()
+
+    script = "head -c 300000 /dev/zero | tr '\\0' x; sleep 600"
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(run(program(tmp_path, script), log))
+        async with asyncio.timeout(_PATIENCE_SECONDS / 2):
+            await told_it.wait()
+        task.cancel()
+
+
 @pytest.mark.parametrize(
     ("raw", "expected"),
     [
