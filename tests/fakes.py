@@ -48,7 +48,7 @@ class FakeCluster:
         self.writes: list[str] = []
         self.fails: dict[str, list[Exception]] = {}
         """Method name → what its next calls raise."""
-        self.after_write: Exception | None = None
+        self.after_write: BaseException | None = None
         """Raised once the next write is done: the answer was lost, or the process died."""
         if override is not None:
             self.put(our_override(override))

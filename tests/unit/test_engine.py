@@ -1,11 +1,12 @@
 """Workers, in virtual time: claim, act, step, save; and everything that may come in between."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from tests.facts import T0, a_build, a_policy, a_vote, an_update, image
 from tests.fake_store import FakeStore
@@ -38,10 +39,18 @@ from watcher.engine import (
 from watcher.people import People
 from watcher.ports import Change, Later, LeaseLost, Refused, StillOurs, Transient
 
+pytestmark = pytest.mark.usefixtures("quiet")
 S = UpdateState
 Act = Callable[[Any, Any, StillOurs], Awaitable[Any]]
 ROLLING = an_update(state=S.ROLLING_OUT)
 ASKED = an_update(state=S.AWAITING_APPROVAL)
+
+
+@pytest.fixture
+def quiet() -> Iterator[None]:
+    """Rendering a traceback for people takes longer than all these tests."""
+    with capture_logs():
+        yield
 
 
 @dataclass
