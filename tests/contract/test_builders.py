@@ -12,7 +12,7 @@ import pytest
 from simulator.registry.images import base_image, index_of, push
 from tests.builds import COPY_ONLY, Lines, Site, order_for, site_at, top_layer
 from tests.registries import PrivateCa, real_registry
-from watcher.clients.builders import Append
+from watcher.clients.builders import Append, AppendSettings
 from watcher.clients.registry import Platform, RegistryClient
 from watcher.core.facts import Pullspec
 from watcher.ports import Builder, Refused, Transient
@@ -217,3 +217,10 @@ async def test_an_archive_under_another_name_is_not_added(site: Site) -> None:
     order = order_for(order.context, site.base, order.target)
     with pytest.raises(Refused, match="unpack"):
         await Append(site.client).build(order, Lines().take)
+
+
+@only_plain
+async def test_a_place_that_cannot_be_written_is_said(site: Site, tmp_path: Path) -> None:
+    settings = AppendSettings(scratch=tmp_path / "missing")
+    with pytest.raises(Transient, match="cannot be written"):
+        await Append(site.client, settings).build(site.order(COPY_ONLY, motd="m"), Lines().take)

@@ -30,7 +30,7 @@ from watcher.core.append import CopyFiles, Source, Step, append_only, plan
 from watcher.core.containerfile import scan
 from watcher.core.facts import Malformed, Pullspec
 from watcher.core.rebase import rebase
-from watcher.ports import BuildOrder, Log, Refused
+from watcher.ports import BuildOrder, Log, Refused, Transient
 
 _CHUNK_BYTES = 256 * 1024
 
@@ -142,7 +142,13 @@ class Append:
                     scratch=self._settings.scratch,
                 )
 
-        return await asyncio.to_thread(made)
+        try:
+            return await asyncio.to_thread(made)
+        except OSError as error:
+            place = self._settings.scratch or tempfile.gettempdir()
+            raise Transient(
+                f"the layer cannot be written to {place} ({error.strerror}): free some space there"
+            ) from error
 
     async def _image(
         self, order: BuildOrder, base: _Base, layers: dict[tuple[Placed, ...], Layer], log: Log

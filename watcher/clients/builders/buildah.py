@@ -82,9 +82,14 @@ class Buildah:
         async with self._place.owned():
             if self._place.is_unclean:
                 await self._recover()
-            home = self._place.begin()
             try:
-                digest = await self._build(order, home, log)
+                digest = await self._build(order, self._place.begin(), log)
+            except OSError as error:
+                await self._recover()
+                raise Transient(
+                    f"{self._settings.work} cannot be written ({error.strerror}): "
+                    "free some space there"
+                ) from error
             except BaseException:
                 # Cancelled once more meanwhile, the mark stays and the next build goes on here.
                 await self._recover()
