@@ -194,6 +194,12 @@ class FakeCluster:
         self._note(pool, annotations)
         self._wrote("annotate " + ", ".join(sorted(annotations)))
 
+    async def uncordon(self, node: str) -> None:
+        self._maybe_fail("uncordon")
+        if self.nodes[node].unschedulable:
+            self.nodes[node] = replace(self.nodes[node], unschedulable=False)
+            self._wrote(f"uncordon {node}")
+
     async def pull_secret(self) -> bytes:
         self._maybe_fail("pull_secret")
         return b"{}"
