@@ -1,0 +1,91 @@
+"""Records of jobs as versioned JSON: what is in Redis outlives the code that wrote it.
+
+Two replicas of neighbouring releases read each other's records during an upgrade. So fields that
+a reader does not know are skipped, fields that a writer did not know take their defaults, and only
+a change that breaks both raises `VERSION`, which older code refuses by name.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from watcher.core.build import Build
+from watcher.core.jobs import Job, JobKind, kind_of
+from watcher.core.update import Update
+from watcher.ports import AuditEntry, Refused
+
+VERSION = 1
+
+
+class UnreadableRecord(Refused):
+    """A record that this release cannot read; whoever wrote it, or a newer one, can."""
+
+
+class _Envelope(msgspec.Struct):
+    v: int
+    kind: str
+    body: msgspec.Raw
+
+
+def _from_text(wanted: type[Any], text: object) -> object:
+    """Digests, pullspecs and repositories are strings that check themselves when made."""
+    return wanted(text)
+
+
+_encoder = msgspec.json.Encoder(enc_hook=str)
+_envelope = msgspec.json.Decoder(_Envelope)
+_builds = msgspec.json.Decoder(Build, dec_hook=_from_text)
+_updates = msgspec.json.Decoder(Update, dec_hook=_from_text)
+_entries = msgspec.json.Decoder(AuditEntry)
+_values = msgspec.json.Decoder(dict[str, Any])
+
+
+def encode(job: Job) -> bytes:
+    """Return `{"v":1,"kind":"build|update","body":{…}}`."""
+    head = b'{"v":%d,"kind":"%s","body":' % (VERSION, kind_of(job).encode())
+    return head + _encoder.encode(job) + b"}"
+
+
+def decode(record: bytes) -> Job:
+    """Return the job; raise UnreadableRecord, saying what is wrong with it."""
+    try:
+        envelope = _envelope.decode(record)
+        if envelope.v != VERSION:
+            raise UnreadableRecord(
+                f"a stored record has format {envelope.v}, this release reads format {VERSION}:"
+                " run the release that wrote it, or a newer one"
+            )
+        if envelope.kind == JobKind.BUILD:
+            return _builds.decode(envelope.body)
+        if envelope.kind == JobKind.UPDATE:
+            return _updates.decode(envelope.body)
+    except msgspec.DecodeError as error:  # ValidationError is one of them
+        raise UnreadableRecord(f"a stored record cannot be read: {str(error)[:200]}") from error
+    raise UnreadableRecord(f"a stored record is of the unknown kind {envelope.kind[:40]!r}")
+
+
+def encode_entry(entry: AuditEntry) -> bytes:
+    """Return one audit entry as JSON."""
+    return _encoder.encode(entry)
+
+
+def decode_entry(record: bytes) -> AuditEntry:
+    """Return the audit entry; raise UnreadableRecord."""
+    try:
+        return _entries.decode(record)
+    except msgspec.DecodeError as error:
+        raise UnreadableRecord(f"an audit entry cannot be read: {str(error)[:200]}") from error
+
+
+def encode_values(values: Mapping[str, object]) -> bytes:
+    """Return a small mapping (progress, a view) as JSON."""
+    return _encoder.encode(dict(values))
+
+
+def decode_values(record: bytes) -> dict[str, Any]:
+    """Return the mapping; raise UnreadableRecord."""
+    try:
+        return _values.decode(record)
+    except msgspec.DecodeError as error:
+        raise UnreadableRecord(f"a stored view cannot be read: {str(error)[:200]}") from error

@@ -1,0 +1,58 @@
+"""What errors of Redis mean: again later, or no. The only place that knows redis-py's tree."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import redis.exceptions as theirs
+
+from watcher.ports import Refused, Transient
+
+_AGAIN = (
+    "BUSY",  # another script runs too long
+    "CLUSTERDOWN",
+    "LOADING",  # reads its AOF after a start
+    "MASTERDOWN",
+    "MISCONF",  # cannot write to its disk
+    "NOREPLICAS",
+    "OOM",  # above maxmemory: an operator can give more
+    "READONLY",  # a failover is going on
+    "TRYAGAIN",
+    "UNBLOCKED",
+)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise Transient or Refused instead of what redis-py raises."""
+    try:
+        yield
+    except (
+        theirs.AuthenticationError,
+        theirs.AuthorizationError,
+        theirs.AuthenticationWrongNumberOfArgsError,
+    ) as error:
+        raise Refused(
+            f"redis does not accept our credentials ({_short(error)}): check the user and the"
+            " password of the store"
+        ) from error
+    except (theirs.ConnectionError, theirs.TimeoutError, OSError) as error:
+        raise Transient(f"redis does not answer: {_short(error)}") from error
+    except theirs.NoPermissionError as error:
+        raise Refused(
+            f"redis forbids a command to our user ({_short(error)}): give it the permissions of"
+            " docs/decisions/0003-embedded-store.md"
+        ) from error
+    except theirs.RedisError as error:
+        raise _judged(error) from error
+
+
+def _judged(error: theirs.RedisError) -> Transient | Refused:
+    again = (theirs.ClusterError, theirs.OutOfMemoryError, theirs.ReadOnlyError)
+    if isinstance(error, again) or str(error).startswith(_AGAIN):
+        return Transient(f"redis cannot do it now: {_short(error)}")
+    return Refused(f"redis refused: {_short(error)}")
+
+
+def _short(error: BaseException) -> str:
+    text = "".join(char if char.isprintable() else " " for char in str(error))
+    return f"{type(error).__name__}: {text[:200]}"

@@ -1,0 +1,5 @@
+-- A nudge. ARGV: now, job.
+
+wake(ARGV[2])
+ring()
+return {'ok'}
