@@ -10,8 +10,8 @@ from pathlib import Path
 
 import structlog
 
-from watcher.clients.store.redis_connect import check, from_url
 from watcher.clients.store.embedded import embedded
+from watcher.clients.store.redis_connect import check, from_url
 from watcher.clients.store.redis_store import RedisStore
 from watcher.ports import Refused
 from watcher.settings import RedisSettings
