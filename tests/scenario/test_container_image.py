@@ -131,13 +131,14 @@ def run_in(root: str, *argv: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     CACHE.mkdir(mode=0o700, exist_ok=True)
+    buildah("rm", "--all")  # of a run that was killed
     make_base()
     conf, directories = pip_configuration()
     secret = tmp_path_factory.mktemp("pip") / "pip.conf"
     secret.write_text(conf)
     volumes = [f"--volume={path}:{path}:ro" for path in dict.fromkeys(directories)]
     buildah(
-        *("build", "--isolation", "chroot", "--layers", "--pull-never"),
+        *("build", "--isolation", "chroot", "--layers", "--force-rm", "--pull-never"),
         *("--build-arg", f"BASE_IMAGE={BASE}", "--secret", f"id=pip,src={secret}"),
         *(*volumes, "--tag", IMAGE, "--file", ROOT / "Dockerfile", ROOT),
     )
