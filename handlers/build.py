@@ -7,6 +7,7 @@ from pathlib import Path
 
 from watcher.core import images
 from watcher.core.build import Build, BuildFailed, BuildStarted, Built, RunBuild, StartBuild
+from watcher.core.facts import Pullspec
 from watcher.core.recipe import Recipe
 from watcher.ports import Builder, BuildOrder, Refused, StillOurs, Store
 
@@ -46,16 +47,28 @@ class RunBuildHandler:
             labels=labels(build),
             created=build.created_at,
         )
-        builder = choose(self.builders, wanted, order)
-        # What a crashed attempt left is in the way of this one.
-        await builder.clean(build.id)
-        await self.store.add_log(build.id, [f"building with {builder.name}"])
-        lines = _Lines(self.store, build.id)
+        return Built(await self._built(choose(self.builders, wanted, order), order))
+
+    async def _built(self, usable: Sequence[Builder], order: BuildOrder) -> Pullspec:
+        """Build with the first that can; some find out only when they see the base."""
+        first, *others = usable
         try:
-            image = await builder.build(order, lines.add)
+            return await self._built_by(first, order)
+        except Refused as refusal:
+            if not others:
+                raise
+            await self.store.add_log(order.build, [f"{first.name} cannot: {refusal}"])
+        return await self._built(others, order)
+
+    async def _built_by(self, builder: Builder, order: BuildOrder) -> Pullspec:
+        # What a crashed attempt left is in the way of this one.
+        await builder.clean(order.build)
+        await self.store.add_log(order.build, [f"building with {builder.name}"])
+        lines = _Lines(self.store, order.build)
+        try:
+            return await builder.build(order, lines.add)
         finally:
             await lines.flush()
-        return Built(image)
 
     async def _recipe(self, build: Build) -> tuple[Recipe, Path, str]:
         return await asyncio.to_thread(self.load_recipe, build.recipe)
@@ -73,17 +86,20 @@ def labels(build: Build) -> dict[str, str]:
     }
 
 
-def choose(builders: Sequence[Builder], wanted: str, order: BuildOrder) -> Builder:
-    """Return the configured builder, or for `auto` the first that can; Refused with each reason."""
+def choose(builders: Sequence[Builder], wanted: str, order: BuildOrder) -> list[Builder]:
+    """Return the configured builder, or for `auto` all that may; Refused with every reason."""
+    usable: list[Builder] = []
     reasons: list[str] = []
     for builder in builders:
         if wanted not in ("auto", builder.name):
             continue
         refusals = builder.refuses(order)
-        if not refusals:
-            return builder
         reasons += [f"{builder.name}: {refusal}" for refusal in refusals]
-    why = "; ".join(reasons) or f"there is no builder {wanted!r}"
+        if not refusals:
+            usable.append(builder)
+    if usable:
+        return usable
+    why = "; ".join(reasons) or f"there is no builder {wanted!r} here"
     raise Refused(f"recipe {order.recipe.name} cannot be built: {why}")
 
 
