@@ -1,0 +1,123 @@
+"""What commands share: settings, the store, who is asking, and errors as exit codes."""
+
+import asyncio
+import os
+import pwd
+import sys
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import typer
+
+from watcher import config, logs
+from watcher.cli.exits import Code, NoService, NotFound, Usage, explain
+from watcher.cli.output import tell
+from watcher.core.update import Update
+from watcher.ports import Store
+from watcher.settings import PoolSettings, Settings
+
+USUAL = Path("/etc/relayer/relayer.yaml")
+"""Read if neither -c nor RELAYER_CONFIG names another."""
+
+
+def settings_from(path: Path | None) -> Settings:
+    """Return the settings of the file, or the defaults where none is named. Raise ConfigError."""
+    if path is None:
+        return config.load(USUAL) if USUAL.exists() else Settings()
+    return config.load(path)
+
+
+def carry_out(
+    ctx: typer.Context, path: Path | None, work: Callable[[Settings], Awaitable[Code]]
+) -> None:
+    """Run a command's work to its end; leave with its code or that of its error."""
+    debug = is_debug(ctx)
+    try:
+        settings = settings_from(path)
+        logs.configure("debug" if debug else "error", stream=sys.stderr)
+        code = asyncio.run(_coroutine(work, settings))
+    except Exception as error:
+        code = failed(error, debug=debug)
+    raise typer.Exit(code)
+
+
+async def _coroutine(work: Callable[[Settings], Awaitable[Code]], settings: Settings) -> Code:
+    return await work(settings)
+
+
+def is_debug(ctx: typer.Context) -> bool:
+    """Whether tracebacks are wanted."""
+    return bool(ctx.obj)
+
+
+def failed(error: BaseException, *, debug: bool) -> Code:
+    """Tell an error in one line, or with its traceback; return its code."""
+    if debug:
+        traceback.print_exception(error)
+    code, sentence = explain(error)
+    tell(sentence)
+    return code
+
+
+def identity() -> str:
+    """`cli:<os user>`, from the process itself: $USER can say anything."""
+    try:
+        return f"cli:{pwd.getpwuid(os.getuid()).pw_name}"
+    except KeyError:  # OpenShift gives a number without a name
+        return f"cli:{os.getuid()}"
+
+
+@asynccontextmanager
+async def the_store(settings: Settings) -> AsyncIterator[Store]:
+    """Open the store of the service; raise NoService where there has never been one."""
+    from watcher.bootstrap import open_store
+
+    if not settings.redis.url and not (settings.state_dir / "store").is_dir():
+        raise NoService(
+            f"no store in {settings.state_dir}: no service has run there. Start `relayer run`, "
+            "or name its configuration with -c"
+        )
+    async with open_store(settings) as store:
+        yield store
+
+
+def pool_named(settings: Settings, name: str) -> PoolSettings:
+    """Return the configured pool; raise Usage if the name fits several, NotFound if none."""
+    cluster, slash, pool = name.rpartition("/")
+    if slash:
+        found = [p for p in settings.pools if (p.cluster, p.pool) == (cluster, pool)]
+    else:
+        found = [p for p in settings.pools if p.pool == name]
+    names = [f"{p.cluster}/{p.pool}" for p in found or settings.pools]
+    if not found:
+        raise NotFound(f"no pool {name} is configured{config.nearest(name, names)}")
+    if len(found) > 1:
+        raise Usage(f"{name} is a pool of several clusters; say which: {', '.join(names)}")
+    return found[0]
+
+
+async def update_named(store: Store, update_id: str) -> tuple[Update, int]:
+    """Return the update and its version; raise NotFound, naming what comes near."""
+    from watcher.core.jobs import JobKind
+
+    try:
+        stored = await store.get(update_id)
+        if isinstance(stored.job, Update):
+            return stored.job, stored.version
+    except KeyError:
+        pass
+    active = [s.job.id for s in await store.jobs(JobKind.UPDATE, ended=False)]
+    near = config.nearest(update_id, active) or "; no update is active"
+    raise NotFound(f"no update {update_id}{near}")
+
+
+def agreed(question: str, *, yes: bool) -> bool:
+    """Ask on a terminal; scripts and --yes mean it."""
+    if yes or not sys.stdin.isatty():
+        return True
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort:  # Ctrl-C or the end of input
+        return False
