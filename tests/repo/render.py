@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from watcher.core.build import BUILD_TRANSITIONS, BuildState
-from watcher.core.update import UNTOUCHED_ENDS, UPDATE_TRANSITIONS, UpdateState
+from watcher.core.update import UNTOUCHED_ENDS, UPDATE_TRANSITIONS
+from watcher.core.update_events import UpdateState
 
 S = TypeVar("S", bound=StrEnum)
 DIAGRAM = Path(__file__).parents[2] / "docs" / "lifecycle.mmd"
