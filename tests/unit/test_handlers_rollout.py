@@ -7,7 +7,7 @@ import pytest
 
 from tests.facts import INFRA, OURS, conditions, image, our_override
 from tests.scene import POLL, Scene, ours
-from watcher.core import lineage
+from watcher.core import lineage, mco
 from watcher.core.update import Update, step
 from watcher.core.update_events import (
     Applied,
@@ -377,6 +377,22 @@ async def test_what_could_not_be_rendered_is_put_back_without_a_pause() -> None:
     update = step(update, outcome, now=scene.clock.now())
     await climbed(scene, update)
     assert (scene.image, "pause" in scene.cluster.writes) == (OLD, False)
+
+
+async def test_a_node_that_mco_left_cordoned_is_freed_once_it_can_go_back() -> None:
+    """Else it counts as unavailable, MCO never chooses it, and the pool stands still."""
+    scene = Scene()
+    update = await broken(scene)
+    node = scene.cluster.nodes["node-0"]
+    drain = f"drain-{node.meta.annotations[mco.DESIRED_CONFIG]}"
+    said = {**node.meta.annotations, mco.DESIRED_DRAIN: drain, mco.APPLIED_DRAIN: drain}
+    meta = replace(node.meta, annotations=said)
+    scene.cluster.nodes["node-0"] = replace(node, meta=meta, unschedulable=True)
+    await climbed(scene, update)
+    assert "uncordon node-0" not in scene.cluster.writes, "it would be sent to the bad image"
+    scene.cluster.render()
+    await climbed(scene, update)
+    assert scene.cluster.writes[3:] == ["unpause", "uncordon node-0"]
 
 
 # --- the stock image ---

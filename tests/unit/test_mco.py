@@ -1,5 +1,7 @@
 """The Machine Config Operator's rules: merge order, winners, membership, maxUnavailable."""
 
+from dataclasses import replace
+
 import pytest
 
 from tests.facts import (
@@ -222,3 +224,40 @@ def test_which_release_is_older(version: str, than: str, older: bool) -> None:
 
 def test_a_pool_without_a_selector_selects_nothing() -> None:
     assert mco.winner(Pool(meta=Meta(name="bare")), ALL, version="4.16.3") is None
+
+
+def drained(**said: str) -> Node:
+    """A node that MCO drained for `rendered-bad`, and that failed on it."""
+    annotations = {
+        mco.NODE_STATE: "Degraded",
+        mco.DESIRED_CONFIG: "rendered-bad",
+        mco.DESIRED_DRAIN: "drain-rendered-bad",
+        mco.APPLIED_DRAIN: "drain-rendered-bad",
+        **said,
+    }
+    return Node(meta=Meta(name="n", annotations=annotations), unschedulable=True)
+
+
+def test_a_node_that_failed_after_its_drain_was_left_cordoned() -> None:
+    assert mco.left_cordoned(drained(), target="rendered-good")
+
+
+@pytest.mark.parametrize(
+    ("node", "target"),
+    [
+        (drained(), "rendered-bad"),
+        (replace(drained(), unschedulable=False), "rendered-good"),
+        (drained(**{mco.NODE_STATE: "Working"}), "rendered-good"),
+        (drained(**{mco.APPLIED_DRAIN: "uncordon-rendered-old"}), "rendered-good"),
+        (drained(**{mco.DESIRED_DRAIN: "uncordon-rendered-bad"}), "rendered-good"),
+    ],
+    ids=[
+        "the pool still wants that",
+        "it is schedulable",
+        "it still works on it",
+        "the drain is not done",
+        "MCO uncordons it itself",
+    ],
+)
+def test_a_cordon_that_is_not_mco_s_own_and_done_is_left_alone(node: Node, target: str) -> None:
+    assert not mco.left_cordoned(node, target=target)
