@@ -25,7 +25,7 @@ from watcher.observe import PoolObserver
 from watcher.people import People
 from watcher.planner import Planner
 from watcher.planning import Leadership, Planning
-from watcher.ports import Builder, Clock, Images, Refused, Store, Transient
+from watcher.ports import Builder, Clock, Images, Meter, Refused, Store, Transient
 from watcher.schedule import Schedule
 from watcher.service import Part, run
 from watcher.settings import ClusterSettings, Settings
@@ -270,8 +270,10 @@ async def serve(
     ready: Callable[[App, int], None] | None = None,
 ) -> None:
     """Run the service until told to stop; `ready` is told the app and the port of its pages."""
+    from watcher.metrics import Metrics
     from watcher.web import make_app, serve_web
 
+    metrics = Metrics()
     planning: Planning | None = None
 
     def moved(cluster: ClusterName, kind: str, name: str) -> None:
@@ -279,7 +281,7 @@ async def serve(
             planning.changed(cluster, kind, name)
 
     async with open_app(settings, on_change=moved) as app:
-        leadership = Leadership(app.store, app.replica)
+        leadership = Leadership(app.store, app.replica, metrics)
         places = [(pool.cluster, pool.pool) for pool in settings.pools]
         planning = Planning(app.planner, leadership, places)
         schedule = Schedule(planning, app.store, app.clock, settings.work.resync_seconds)
@@ -290,7 +292,8 @@ async def serve(
                 if ready:
                     ready(app, port)
 
-            await serve_web(make_app(app, settings), settings.web.host, settings.web.port, told)
+            pages = make_app(app, settings, metrics=metrics)
+            await serve_web(pages, settings.web.host, settings.web.port, told)
 
         parts: dict[str, Part] = {
             "leadership": leadership.run,
@@ -298,7 +301,7 @@ async def serve(
             "schedule": schedule.run,
             "web": web,
             **{f"watch {name}": _watched(c, planning) for name, c in app.clusters.items()},
-            **_workers(app),
+            **_workers(app, metrics),
         }
         await run(parts, drain_seconds=settings.work.drain_seconds, stop=stop)
 
@@ -314,7 +317,7 @@ def _watched(cluster: KubeCluster, planning: Planning) -> Part:
     return watch
 
 
-def _workers(app: App) -> dict[str, Part]:
+def _workers(app: App, meter: Meter) -> dict[str, Part]:
     handlers, work = handlers_of(app), app.settings.work
     amounts = {JobKind.UPDATE: work.workers, JobKind.BUILD: work.builds}
     parts: dict[str, Part] = {}
@@ -327,6 +330,7 @@ def _workers(app: App) -> dict[str, Part]:
                 handlers=handlers,
                 clock=app.clock,
                 lease_seconds=work.lease_seconds,
+                meter=meter,
             )
             parts[f"{kind} worker {number}"] = worker.run
     return parts

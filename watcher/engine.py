@@ -27,6 +27,7 @@ from watcher.ports import (
     Later,
     Leased,
     LeaseLost,
+    Meter,
     OutsideError,
     Refused,
     StillOurs,
@@ -110,8 +111,8 @@ class Worker:
     lease_seconds: float = 30.0
     idle_seconds: float = 1.0
     """How long to wait for the bell before looking at the queue anyway."""
-    on_change: Callable[[Job], Awaitable[None]] | None = None
-    """A side channel told after each saved change; its failures are its own to handle."""
+    meter: Meter | None = None
+    """Told of each step; a side channel."""
 
     async def run(self) -> None:
         """Work for ever."""
@@ -138,7 +139,7 @@ class Worker:
     async def _carry(self, leased: Leased) -> None:
         try:
             while (action := jobs.action_for(leased.job)) is not None:
-                outcome = await self._act(leased, action)
+                outcome = await self._timed(leased, action)
                 if isinstance(outcome, Later):
                     return await self.store.release(
                         leased, due_in_seconds=outcome.seconds, failed=False
@@ -159,6 +160,13 @@ class Worker:
             await self._retry(leased, error)
         except Exception as error:  # a bug of ours; the lease must not be left to look like work
             await self._crashed(leased, error)
+
+    async def _timed(self, leased: Leased, action: Action) -> Event | Later:
+        began = asyncio.get_running_loop().time()
+        outcome = await self._act(leased, action)
+        if self.meter:
+            self.meter.observe_step(leased.job, asyncio.get_running_loop().time() - began)
+        return outcome
 
     async def _act(self, leased: Leased, action: Action) -> Event | Later:
         """Run the handler while its lease is renewed; stop it when the job has changed."""
@@ -225,13 +233,15 @@ class Worker:
         except Conflict as error:  # a decision came in between; no failure, no backoff
             raise Superfluous(str(error)) from error
         log.info("step", job=after.id, what=type(event).__name__, state=str(after.state))
-        if self.on_change:
-            await self.on_change(after)
+        if self.meter:
+            self.meter.stepped(after)
         if after.is_ended:
             return None
         return replace(leased, job=after, version=version, attempt=1)
 
     async def _retry(self, leased: Leased, error: OutsideError) -> None:
+        if self.meter:
+            self.meter.retried(leased.job)
         named = error.retry_after_seconds if isinstance(error, Transient) else None
         pause = named or backoff_seconds(leased.attempt, spread=random.random())  # noqa: S311 - jitter
         log.warning("retry", job=leased.job.id, in_seconds=round(pause, 1), cause=str(error))

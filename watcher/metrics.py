@@ -63,8 +63,8 @@ class Metrics:
 
     # What this replica did.
 
-    async def stepped(self, job: Job) -> None:
-        """Count one saved change of state; fits `Worker.on_change`."""
+    def stepped(self, job: Job) -> None:
+        """Count one saved change of state."""
         self._m["relayer_transitions"].labels(kind_of(job), job.state).inc()
 
     def observe_step(self, job: Job, seconds: float) -> None:

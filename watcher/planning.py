@@ -13,7 +13,7 @@ import structlog
 
 from watcher.core.facts import ClusterName, PoolName
 from watcher.planner import Planner
-from watcher.ports import OutsideError, Store
+from watcher.ports import Meter, OutsideError, Store
 
 log = structlog.get_logger()
 
@@ -31,6 +31,7 @@ class Leadership:
 
     store: Store
     replica: str
+    meter: Meter | None = None
     monotonic: Callable[[], float] = time.monotonic
     _until: float = 0.0
     gained: asyncio.Event = field(default_factory=asyncio.Event)
@@ -58,6 +59,8 @@ class Leadership:
             log.warning("leadership_unknown", cause=str(error))
             return
         self._until = asked_at + LEADER_LEASE_SECONDS if ours else 0.0
+        if self.meter:
+            self.meter.leading(ours)
         if ours and not was_ours:
             log.info("leading", replica=self.replica)
             self.gained.set()

@@ -214,6 +214,22 @@ StillOurs = Callable[[], Awaitable[None]]
 """Asked right before something outside is changed: raises LeaseLost if the job is another's now."""
 
 
+class Meter(Protocol):
+    """Figures of what workers and the leader did: a side channel that never raises."""
+
+    def stepped(self, job: Job) -> None:
+        """A change of state was saved."""
+
+    def observe_step(self, job: Job, seconds: float) -> None:
+        """How long one action took, by the state the job was in."""
+
+    def retried(self, job: Job) -> None:
+        """A step failed outside and will be tried again."""
+
+    def leading(self, ours: bool) -> None:
+        """Whether this replica plans."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unseen:
     """The pool cannot be observed now; the sentence says why and what to do."""
