@@ -19,7 +19,6 @@ from watcher.core.jobs import JobKind
 from watcher.core.update_events import UpdateState
 from watcher.ports import Change, Conflict, LeaseLost, Store
 
-
 # --- claiming -------------------------------------------------------------------------------
 
 
