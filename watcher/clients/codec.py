@@ -39,12 +39,20 @@ _builds = msgspec.json.Decoder(Build, dec_hook=_from_text)
 _updates = msgspec.json.Decoder(Update, dec_hook=_from_text)
 _entries = msgspec.json.Decoder(AuditEntry)
 _values = msgspec.json.Decoder(dict[str, Any])
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
+
+
+def _json(value: object) -> bytes:
+    try:
+        return _encoder.encode(value)
+    except UnicodeEncodeError as error:
+        raise Refused("a text is not valid Unicode, so it cannot be stored: correct it") from error
 
 
 def encode(job: Job) -> bytes:
     """Return `{"v":1,"kind":"build|update","body":{…}}`."""
     head = b'{"v":%d,"kind":"%s","body":' % (VERSION, kind_of(job).encode())
-    return head + _encoder.encode(job) + b"}"
+    return head + _json(job) + b"}"
 
 
 def decode(record: bytes) -> Job:
@@ -60,32 +68,32 @@ def decode(record: bytes) -> Job:
             return _builds.decode(envelope.body)
         if envelope.kind == JobKind.UPDATE:
             return _updates.decode(envelope.body)
-    except msgspec.DecodeError as error:  # ValidationError is one of them
+    except _UNREADABLE as error:
         raise UnreadableRecord(f"a stored record cannot be read: {str(error)[:200]}") from error
     raise UnreadableRecord(f"a stored record is of the unknown kind {envelope.kind[:40]!r}")
 
 
 def encode_entry(entry: AuditEntry) -> bytes:
     """Return one audit entry as JSON."""
-    return _encoder.encode(entry)
+    return _json(entry)
 
 
 def decode_entry(record: bytes) -> AuditEntry:
     """Return the audit entry; raise UnreadableRecord."""
     try:
         return _entries.decode(record)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise UnreadableRecord(f"an audit entry cannot be read: {str(error)[:200]}") from error
 
 
 def encode_values(values: Mapping[str, object]) -> bytes:
     """Return a small mapping (progress, a view) as JSON."""
-    return _encoder.encode(dict(values))
+    return _json(dict(values))
 
 
 def decode_values(record: bytes) -> dict[str, Any]:
     """Return the mapping; raise UnreadableRecord."""
     try:
         return _values.decode(record)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise UnreadableRecord(f"a stored view cannot be read: {str(error)[:200]}") from error
