@@ -46,8 +46,8 @@ class FakeCluster:
         self.lagging: ClusterView | None = None
         """What the watch still believes; None: it is up to date."""
         self.writes: list[str] = []
-        self.fails: dict[str, list[Exception]] = {}
-        """Method name → what its next calls raise."""
+        self.fails: dict[str, list[Exception | None]] = {}
+        """Method name → what its next calls raise; None lets one pass."""
         self.after_write: BaseException | None = None
         """Raised once the next write is done: the answer was lost, or the process died."""
         if override is not None:
@@ -212,8 +212,8 @@ class FakeCluster:
         self.edit_pool(pool)
 
     def _maybe_fail(self, method: str) -> None:
-        if self.fails.get(method):
-            raise self.fails[method].pop(0)
+        if self.fails.get(method) and (error := self.fails[method].pop(0)):
+            raise error
 
     def _wrote(self, what: str) -> None:
         self.writes.append(what)

@@ -395,6 +395,7 @@ def test_a_vote_that_comes_before_our_own_step_wins_and_costs_no_backoff() -> No
         await bench.worker.once()
         job = await bench.job()
         assert (job.state, len(job.votes)) == (S.AWAITING_APPROVAL, 1)
+        assert await bench.store.progress("u-1") == {}, "nothing failed, so nothing is told"
         assert bench.store.due_in("u-1") == 0
         assert bench.store.rows["u-1"].attempts == 0
 

@@ -142,6 +142,10 @@ async def test_an_apply_that_was_done_is_done_though_an_upgrade_began_since() ->
             lambda s: s.cluster.fails.update(pull_secret=[Refused("403 on secrets")]),
             "403 on secrets",
         ),
+        (
+            lambda s: s.cluster.fails.update(fresh_view=[None, Refused("403 on osimagestreams")]),
+            "403 on osimagestreams",
+        ),
         (lambda s: s.cluster.pools.clear(), "prod has no MachineConfigPool infra"),
     ],
     ids=[
@@ -154,6 +158,7 @@ async def test_an_apply_that_was_done_is_done_though_an_upgrade_began_since() ->
         "the image cannot be pulled",
         "the base is not known",
         "the pull secret may not be read",
+        "a kind may not be read",
         "the pool is gone",
     ],
 )

@@ -321,13 +321,15 @@ async def test_a_pool_that_changed_while_it_was_paused_is_read_again() -> None:
     assert scene.image == OLD
 
 
-async def test_who_has_lost_the_job_puts_nothing_back() -> None:
+@pytest.mark.parametrize("paused", [False, True], ids=["before pausing", "before restoring"])
+async def test_who_has_lost_the_job_puts_nothing_back(paused: bool) -> None:
     async def lost() -> None:
         raise LeaseLost("another worker has it")
 
     scene = Scene()
     update = await broken(scene)
     await back(scene, update)
+    scene.cluster.edit_pool(paused=paused)
     with pytest.raises(LeaseLost):
         await scene.roll_back(update, RollBack(), lost)
     assert scene.image == NEW
