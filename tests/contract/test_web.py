@@ -9,8 +9,10 @@ import pytest
 
 from tests.contract.site import ANN, BOB, Site, bearer, site
 from tests.facts import PROD, a_build, a_policy, an_update, digest, image, seconds
+from watcher.clients.store.memory_store import MemoryStore
+from watcher.core.update import Update
 from watcher.core.update_events import UpdateState
-from watcher.ports import Change, Refused
+from watcher.ports import Change, Clock, Refused, Transient
 from watcher.settings import TokenSettings, WebSettings
 from watcher.web.access import Access
 
@@ -180,11 +182,11 @@ async def test_asking_without_a_token_changes_nothing(here: Site) -> None:
 
 
 async def test_a_declined_request_says_why(here: Site) -> None:
-    here.service.scene.cluster.edit_pool("infra")
     first = (await here.http.post("/api/v1/pools/prod/infra/stock", headers=bearer(ANN))).json()
     job = (await here.service.store.get(first["update"]["id"])).job
     version = (await here.service.store.get(job.id)).version
-    begun = replace(job, state=S.ROLLING_OUT)  # type: ignore[type-var]
+    assert isinstance(job, Update)
+    begun = replace(job, state=S.ROLLING_OUT)
     await here.service.store.commit([Change(job=begun, expected=version)], [])
     answer = await here.http.post("/api/v1/pools/prod/infra/rebuild", headers=bearer(ANN))
     assert answer.status_code == 409
@@ -401,11 +403,26 @@ async def test_errors_are_problems(here: Site, method: str, path: str, status: i
     assert answer.json()["status"] == status
 
 
-async def test_a_fault_of_ours_tells_nothing_of_itself(here: Site) -> None:
-    async def broken() -> None:
-        raise RuntimeError("secret detail")
+class BrokenStore(MemoryStore):
+    """Fails at every ping, by a bug or because it is away."""
 
-    here.service.store.ping = broken  # type: ignore[method-assign]
+    def __init__(self, clock: Clock, error: Exception) -> None:
+        super().__init__(clock)
+        self.error = error
+
+    async def ping(self) -> None:
+        raise self.error
+
+
+async def test_a_fault_of_ours_tells_nothing_of_itself(here: Site) -> None:
+    here.service.store = BrokenStore(here.service.clock, RuntimeError("secret detail"))
     answer = await here.http.get("/readyz")
     assert answer.status_code == 500
     assert "secret detail" not in answer.text
+
+
+async def test_not_ready_while_the_store_is_away_and_why(here: Site) -> None:
+    here.service.store = BrokenStore(here.service.clock, Transient("no answer from redis"))
+    answer = await here.http.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["reasons"] == ["the store: no answer from redis"]

@@ -1,0 +1,115 @@
+"""The server around the pages: a real port, a real browser, and a stop that finishes its work."""
+
+import asyncio
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.contract.site import ANN, Site, bearer, site
+from tests.facts import PROD, an_update
+from watcher.core.update_events import UpdateState
+from watcher.ports import Refused
+from watcher.web import serve_web
+
+HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+
+
+@asynccontextmanager
+async def served(app: object) -> AsyncIterator[str]:
+    """The address of the running server; stopped as `service.run` would stop it."""
+    port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    serving = asyncio.get_running_loop().create_task(
+        serve_web(app, "127.0.0.1", 0, port.set_result)
+    )
+    try:
+        yield f"http://127.0.0.1:{await port}"
+    finally:
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+
+
+@pytest.fixture
+async def here(tmp_path: Path) -> AsyncIterator[Site]:
+    async with site(tmp_path) as made:
+        yield made
+
+
+async def test_port_0_takes_a_free_one_and_tells_it(here: Site) -> None:
+    async with served(here.app) as url, httpx.AsyncClient(base_url=url) as http:
+        assert (await http.get("/healthz")).json()["status"] == "alive"
+    with pytest.raises(httpx.ConnectError):
+        await asyncio.to_thread(httpx.get, f"{url}/healthz")
+
+
+async def test_signals_are_left_to_the_service(here: Site) -> None:
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    async with served(here.app):
+        assert (signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)) == before
+
+
+async def test_a_request_under_way_is_finished_when_we_stop() -> None:
+    began, release = asyncio.Event(), asyncio.Event()
+
+    async def slow(scope: object, receive: object, send: object) -> None:
+        began.set()
+        await release.wait()
+        start = {"type": "http.response.start", "status": 200, "headers": []}
+        await send(start)  # type: ignore[operator]
+        await send({"type": "http.response.body", "body": b"done"})  # type: ignore[operator]
+
+    async with asyncio.TaskGroup() as group, httpx.AsyncClient() as http:
+        async with served(slow) as url:
+            asking = group.create_task(http.get(url))
+            await began.wait()
+            asyncio.get_running_loop().call_later(0.1, release.set)
+        assert (await asking).text == "done"
+
+
+async def test_a_taken_port_is_refused_with_the_next_step(here: Site) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(Refused, match=r"set web\.port"):
+            await serve_web(here.app, "127.0.0.1", port, lambda _: None)
+
+
+async def test_a_host_that_is_none_is_refused(here: Site) -> None:
+    with pytest.raises(Refused, match=r"web\.host"):
+        await serve_web(here.app, "no.such.host.invalid", 0, lambda _: None)
+
+
+@pytest.mark.real("chromium")
+async def test_a_browser_shows_what_a_cluster_says_as_text_only(here: Site, tmp_path: Path) -> None:
+    update = an_update(state=UpdateState.AWAITING_APPROVAL)
+    await here.put(replace(update, because=HOSTILE))
+    view = {"cluster": PROD, "pool": "infra", "decision": "Hold", "because": HOSTILE, "at": None}
+    await here.service.store.put_view("pool:prod/infra", view)
+    async with served(here.app) as url:
+        page = await asyncio.to_thread(dumped, url, tmp_path)
+    assert "live" in page
+    assert "awaiting approval" in page
+    assert page.count("&lt;img src=x") == 2
+    assert "<title>Relayer</title>" in page
+    assert "<img" not in page
+
+
+def dumped(url: str, directory: Path) -> str:
+    """The page as the browser has it after its first looks."""
+    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
+    command += [f"--user-data-dir={directory}/chromium", "--virtual-time-budget=2500", url]
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+
+
+async def test_a_token_works_over_a_real_connection(here: Site) -> None:
+    update = await here.put()
+    async with served(here.app) as url, httpx.AsyncClient(base_url=url) as http:
+        body = {"binding": str(update.binding.digest())}
+        path = f"/api/v1/updates/{update.id}/approve"
+        assert (await http.post(path, json=body, headers=bearer(ANN))).status_code == 200
