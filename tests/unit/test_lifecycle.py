@@ -523,3 +523,9 @@ def test_a_verification_of_another_image_is_refused() -> None:
 def test_an_ended_build_accepts_nothing(state: BuildState, event: BuildEvent) -> None:
     with pytest.raises(IllegalTransition):
         builds.step(a_build(state=state, image=BUILT), event, now=T0)
+
+
+def test_the_same_person_voting_twice_is_kept_once() -> None:
+    vote = Voted(Vote(by="ann", at=T0, binding=right_binding(asked)))
+    twice = updates.step(updates.step(asked, vote, now=T0), vote, now=T0)
+    assert [v.by for v in twice.votes] == ["ann"]
