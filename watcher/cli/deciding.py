@@ -9,7 +9,7 @@ from watcher.cli import output
 from watcher.cli.exits import Code, NotFound, Usage
 from watcher.cli.looking import print_plan
 from watcher.cli.output import Format, pairs, say, tell
-from watcher.cli.session import agreed, identity, pool_named, the_store, update_named
+from watcher.cli.session import agreed, identity, only, pool_named, the_store, update_named
 from watcher.core.facts import Digest, Malformed
 from watcher.core.update import Update
 from watcher.core.update_events import UpdateState
@@ -104,7 +104,10 @@ async def _asked(
     form: Format,
 ) -> Code:
     place = pool_named(settings, pool)
-    async with open_app(settings) as app, watching(app, place.cluster):
+    async with (
+        open_app(only(settings, {place.cluster})) as app,
+        watching(app, place.cluster),
+    ):
         if not yes and form is Format.TABLE:
             print_plan(shown.plan_row(await app.planner.plan(place.cluster, place.pool)))
         if not agreed(f"{what} {place.cluster}/{place.pool}?", yes=yes):

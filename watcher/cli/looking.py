@@ -8,7 +8,7 @@ from watcher.bootstrap import SystemClock, open_app, watching
 from watcher.cli import output
 from watcher.cli.exits import Code, NotFound
 from watcher.cli.output import Format, ago, pairs, say, table, tell
-from watcher.cli.session import pool_named, the_store
+from watcher.cli.session import only, pool_named, the_store
 from watcher.core.build import Build
 from watcher.core.jobs import JobKind
 from watcher.core.update import Update
@@ -89,7 +89,7 @@ async def plan(settings: Settings, pool: str | None, form: Format) -> Code:
     """What would be done about one pool, or about all, and why; changes nothing."""
     chosen = [pool_named(settings, pool)] if pool else list(settings.pools)
     clusters = {one.cluster for one in chosen}
-    async with open_app(settings) as app, watching(app, *sorted(clusters)):
+    async with open_app(only(settings, clusters)) as app, watching(app, *sorted(clusters)):
         plans = await asyncio.gather(*(app.planner.plan(p.cluster, p.pool) for p in chosen))
     rows = [shown.plan_row(one) for one in plans]
     if form is Format.JSON:

@@ -5,8 +5,9 @@ import os
 import pwd
 import sys
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import typer
@@ -96,6 +97,11 @@ def pool_named(settings: Settings, name: str) -> PoolSettings:
     if len(found) > 1:
         raise Usage(f"{name} is a pool of several clusters; say which: {', '.join(names)}")
     return found[0]
+
+
+def only(settings: Settings, clusters: Collection[str]) -> Settings:
+    """Return the settings with these clusters alone: nobody needs credentials for the others."""
+    return replace(settings, clusters=tuple(c for c in settings.clusters if c.name in clusters))
 
 
 async def update_named(store: Store, update_id: str) -> tuple[Update, int]:

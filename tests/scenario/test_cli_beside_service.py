@@ -1,0 +1,72 @@
+"""Commands beside a running service: they share its store, and look at the cluster themselves."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from tests.scenario.service import running, update_in
+from tests.scenario.world import World, world
+from watcher.bootstrap import App
+from watcher.cli import main
+from watcher.config import effective, load_text
+from watcher.core.update import Policy
+
+
+@dataclass
+class Beside:
+    world: World
+    app: App
+    config: Path
+    capture: pytest.CaptureFixture[str]
+
+    async def __call__(self, *words: str, code: int = 0) -> tuple[str, str]:
+        self.capture.readouterr()
+        got = await asyncio.to_thread(main, [*words, "-c", str(self.config)])
+        out, err = self.capture.readouterr()
+        assert got == code, f"exit code {got}: {out}{err}"
+        return out, err
+
+    async def json(self, *words: str) -> Any:
+        out, _ = await self(*words, "-o", "json")
+        return json.loads(out[out.index("{\n") :])  # before it come log lines of the service
+
+
+@pytest.fixture
+async def beside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> AsyncIterator[Beside]:
+    async with world(tmp_path) as made:
+        config = tmp_path / "relayer.yaml"
+        config.write_text(effective(made.settings))
+        assert load_text(config.read_text()) == made.settings
+        async with running(made.with_policy(Policy(soak_seconds=0))) as app:
+            yield Beside(made, app, config, capsys)
+    structlog.reset_defaults()  # commands send log lines to the captured stderr, which is gone now
+
+
+async def test_from_status_to_approval_by_command_line(beside: Beside) -> None:
+    update = await update_in(beside.app, "awaiting-approval")
+    out, err = await beside("status")
+    assert update.id in out
+    assert "no service" not in err
+    (plan,) = (await beside.json("plan", "infra"))["plans"]
+    assert plan["decision"] == "Rebuild"
+    assert plan["update"]["id"] == update.id
+    assert plan["base"] == beside.world.old.os_image
+    writes = beside.world.override_writes()
+    assert writes == 0
+    await beside("approve", update.id, "--binding", str(update.binding.digest()))
+    await update_in(beside.app, "done")
+    assert (await beside.json("plan", "infra"))["plans"][0]["decision"] == "InStep"
+    again = (await beside.json("rebuild", "prod/infra"))["update"]
+    assert again["because"].startswith("cli:")
+    await beside("reject", again["id"], "--reason", "only a try")
+    asked = (await beside.json("stock", "infra"))["update"]
+    assert (asked["kind"], asked["requested_by"][:4]) == ("stock", "cli:")
+    ended = await update_in(beside.app, "done", after=again["id"])
+    assert (ended.id, beside.world.images()) == (asked["id"], {beside.world.old.os_image})
+    assert "asked for the stock image" in (await beside("plan"))[0]
