@@ -42,4 +42,4 @@ def text(amount: float) -> str:
         least = 2 if unit == "d" else 1  # 24h reads better than 1d, and 25h has no days
         if amount >= least * size and amount % size == 0:
             return f"{int(amount // size)}{unit}"
-    return f"{amount:g}s"
+    return f"{int(amount) if amount == int(amount) else amount}s"

@@ -38,7 +38,7 @@ def _data(value: Any) -> Any:
         return {
             field.name.removesuffix(_SUFFIX): _field(field.name, getattr(value, field.name))
             for field in dataclasses.fields(value)
-            if not _is_absent(field, getattr(value, field.name))
+            if not _is_absent(getattr(value, field.name))
         }
     if isinstance(value, dict):
         return {str(key): _data(item) for key, item in value.items()}
@@ -49,9 +49,9 @@ def _data(value: Any) -> Any:
     return str(value) if isinstance(value, str) else value
 
 
-def _is_absent(field: "dataclasses.Field[Any]", value: object) -> bool:
+def _is_absent(value: object) -> bool:
     """No file and no address: there is nothing to write."""
-    return value is None or (value == "" and field.name != "url" and field.default == "")
+    return value is None or value == ""
 
 
 def _field(name: str, value: Any) -> Any:

@@ -58,11 +58,14 @@ def _shape_problem(found: Any, root: Node, file: str) -> Problem:
 def _unknown_key(path: Path) -> str:
     key, model = str(path[-1]), _model_at(path[:-1])
     if key.lower() in SECRET_KEYS:
-        files = [name for name in model.model_fields if name.endswith(("_file", "_env"))]
+        kinds = ("password_file", "auth_file", "token_file", "token_env")
+        files = [name for name in model.model_fields if name in kinds]
         return f"{dotted(path)}: secrets are never written here" + (
             f"; use {' or '.join(files)}" if files else ""
         )
-    return f"unknown key `{dotted(path)}`{nearest(key, model.model_fields)}"
+    return (
+        f"unknown key `{dotted(path)}`{nearest(key.removesuffix('_seconds'), model.model_fields)}"
+    )
 
 
 def _model_at(path: Path) -> type[BaseModel]:

@@ -123,7 +123,7 @@ function showCard(card, update, now) {
   part.state.className = "state " + (TONES[update.state] || "busy");
   set(part.age, update.id + ", " + ago(now, update.changed_at));
   set(part.because, update.kind === "stock" ? "Back to the stock image: " + update.because : update.because);
-  set(part.waiting, update.progress.waiting || "");
+  set(part.waiting, update.progress.phase === "rolling" ? "" : update.progress.waiting || "");
   const here = WAY.indexOf(update.state);
   [...part.way.children].forEach((step, number) => {
     step.className = number < here ? "passed" : number === here ? "here" : "";
@@ -147,10 +147,16 @@ function showNodes(part, progress) {
   part.nodes.value = progress.updated || 0;
   set(part["nodes-text"], (progress.updated || 0) + " of " + total + " nodes updated");
   const rows = (progress.nodes || []).map((node) => {
-    const tone = node.updated && node.ready ? "good" : node.state === "Degraded" ? "bad" : "busy";
-    return element("li", node.name + ": " + (node.updated ? "updated" : node.state), tone);
+    const [word, tone] = nodeWord(node);
+    return element("li", node.name + ": " + word, tone);
   });
   part["node-list"].replaceChildren(...rows);
+}
+
+function nodeWord(node) {
+  if (node.updated) return node.ready ? ["updated", "good"] : ["updated, not ready", "busy"];
+  if (node.state === "Done") return ["waiting", "quiet"];  // done with what it had before
+  return [node.state, node.state === "Degraded" || node.state === "Unreconcilable" ? "bad" : "busy"];
 }
 
 function show(status) {
