@@ -4,6 +4,7 @@ Kubernetes starts it again, and what was under way goes on from its saved state.
 """
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
@@ -20,12 +21,22 @@ class PartEnded(RuntimeError):
     """A part that should run for ever returned: a watch that quietly stops watches nothing."""
 
 
+def leave_at_once() -> None:
+    """End the process without waiting for anybody: what was saved is saved."""
+    os._exit(1)
+
+
 async def run(
-    parts: Mapping[str, Part], *, drain_seconds: float, stop: asyncio.Event | None = None
+    parts: Mapping[str, Part],
+    *,
+    drain_seconds: float,
+    stop: asyncio.Event | None = None,
+    give_up: Callable[[], None] = leave_at_once,
 ) -> None:
     """Run `parts` until one fails, `stop` is set, or SIGTERM or SIGINT comes.
 
-    Then cancel them: each hands back what it holds. After `drain_seconds` it ends all the same.
+    Then cancel them: each hands back what it holds. A part that has not ended after
+    `drain_seconds` is given up on, as Kubernetes would do a little later.
     """
     stop = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -40,7 +51,8 @@ async def run(
                 task.cancel()
             _, left = await asyncio.wait(tasks, timeout=drain_seconds)
             if left:
-                raise TimeoutError(f"not stopped in time: {', '.join(t.get_name() for t in left)}")
+                log.error("not_stopped_in_time", parts=sorted(task.get_name() for task in left))
+                give_up()
     finally:
         for number in SIGNALS:
             loop.remove_signal_handler(number)

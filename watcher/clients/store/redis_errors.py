@@ -1,5 +1,6 @@
 """What errors of Redis mean: again later, or no. The only place that knows redis-py's tree."""
 
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -20,23 +21,20 @@ _AGAIN = (
     "UNBLOCKED",
 )
 
+_CREDENTIALS = (
+    theirs.AuthenticationError,
+    theirs.AuthorizationError,
+    theirs.AuthenticationWrongNumberOfArgsError,
+)
+
 
 @contextmanager
 def translated() -> Iterator[None]:
     """Raise Transient or Refused instead of what redis-py raises."""
     try:
         yield
-    except (
-        theirs.AuthenticationError,
-        theirs.AuthorizationError,
-        theirs.AuthenticationWrongNumberOfArgsError,
-    ) as error:
-        raise Refused(
-            f"redis does not accept our credentials ({_short(error)}): check the user and the"
-            " password of the store"
-        ) from error
     except (theirs.ConnectionError, theirs.TimeoutError, OSError) as error:
-        raise Transient(f"redis does not answer: {_short(error)}") from error
+        raise _unreached(error) from error
     except theirs.NoPermissionError as error:
         raise Refused(
             f"redis forbids a command to our user ({_short(error)}): give it the permissions of"
@@ -44,6 +42,27 @@ def translated() -> Iterator[None]:
         ) from error
     except theirs.RedisError as error:
         raise _judged(error) from error
+
+
+def _unreached(error: Exception) -> Transient | Refused:
+    # redis-py wraps what happened while it connected into a ConnectionError.
+    causes = list(_causes(error))
+    if any(isinstance(cause, _CREDENTIALS) for cause in causes):
+        return Refused(
+            f"redis does not accept our credentials ({_short(error)}): check the user in redis.url"
+            " and redis.password_file"
+        )
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        return Refused(
+            f"the certificate of redis is not trusted ({_short(error)}): set redis.ca_file"
+        )
+    return Transient(f"redis does not answer: {_short(error)}")
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _judged(error: theirs.RedisError) -> Transient | Refused:

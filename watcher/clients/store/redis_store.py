@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary
 from redis.asyncio import Redis
 
 from watcher.clients import codec
+from watcher.clients.store.cancelling import cancellable
 from watcher.clients.store.redis_errors import translated
 from watcher.clients.store.rows import (
     ENDED_SHOWN,
@@ -197,7 +198,7 @@ class RedisStore:
                 pipe.rpush(key, *(line.encode() for line in bounded_lines(lines)))
                 pipe.ltrim(key, -LOG_LINES, -1)
                 pipe.expire(key, LOG_KEPT_SECONDS)
-                await pipe.execute()
+                await cancellable(pipe.execute())
 
     async def log(self, job_id: str) -> list[str]:
         return [
@@ -253,7 +254,7 @@ class RedisStore:
 
     async def _do(self, command: str, *arguments: Argument) -> Any:
         with translated():
-            return await self._execute(command, *arguments)
+            return await cancellable(self._execute(command, *arguments))
 
 
 def _change(change: Change) -> tuple[Argument, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
+from watcher.clients.store.cancelling import cancellable
 from watcher.clients.store.redis_errors import translated
 
 Argument = bytes | str | int
@@ -37,6 +38,6 @@ class Scripts:
         source, digest = _text(name)
         with translated():
             try:
-                return await self._execute("EVALSHA", digest, 1, self._tag, *arguments)
+                return await cancellable(self._execute("EVALSHA", digest, 1, self._tag, *arguments))
             except NoScriptError:  # a restarted or flushed server, or a replica that took over
-                return await self._execute("EVAL", source, 1, self._tag, *arguments)
+                return await cancellable(self._execute("EVAL", source, 1, self._tag, *arguments))
