@@ -7,6 +7,7 @@ update. Timed from before the request is sent until the store has confirmed the 
 import asyncio
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -16,6 +17,7 @@ from typing import Any
 import httpx
 
 from bench.world import CLUSTER, Address, settings, world
+from watcher import logs
 from watcher.bootstrap import open_app
 from watcher.core.lineage import STOCK_BY
 from watcher.planning import Leadership, Planning
@@ -48,6 +50,7 @@ class _Timed:
 
 def run() -> dict[str, Any]:
     """Milliseconds over all pools, one write after another."""
+    logs.configure("error", stream=sys.stderr)
     with world(pools=POOLS, nodes=POOLS) as address, tempfile.TemporaryDirectory() as directory:
         taken = asyncio.run(_measure(address, Path(directory)))
     ordered = sorted(taken)
@@ -89,7 +92,7 @@ async def _measure(address: Address, directory: Path) -> list[float]:
             tasks = [group.create_task(part) for part in parts]
             await app.clusters[CLUSTER].synced()
             planning.changed_all()
-            while len(await app.store.views()) < POOLS:  # noqa: ASYNC110 - set up, not measured
+            while len(await app.store.views()) < POOLS:
                 await asyncio.sleep(0.05)
             taken = [await _one(api, timed, pool.pool) for pool in said.pools]
             for task in tasks:
