@@ -385,12 +385,15 @@ async def test_waiting_ends_after_its_time(store: Store) -> None:
 
 
 async def test_everybody_who_waits_is_woken(store: Store) -> None:
+    looked = asyncio.Barrier(5)
+
     async def waiter() -> None:
         await store.claim("w", 10, [JobKind.UPDATE])
+        await looked.wait()
         await store.wait_due(60)
 
     async with asyncio.timeout(5), asyncio.TaskGroup() as group:
         for _ in range(4):
             group.create_task(waiter())
-        await asyncio.sleep(0)
+        await looked.wait()
         await put(store, an_update("u1"), due_in_seconds=1)

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 import structlog
 
@@ -19,9 +20,11 @@ from watcher.clients.store.embedded_files import (
     configuration,
     locked,
     private_directory,
+    private_file,
     socket_path,
     tail,
     try_lock,
+    write_private,
 )
 from watcher.clients.store.embedded_program import find_program
 from watcher.ports import Refused, Transient
@@ -47,7 +50,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"unix://{self.socket}"
+        return f"unix://{quote(str(self.socket))}"
 
     async def ended(self) -> None:
         """Return when the server ended by itself; never if it is not ours to watch."""
@@ -59,7 +62,12 @@ class Server:
 
 @asynccontextmanager
 async def embedded(
-    state_dir: Path, *, alone: bool = False, program: Path | None = None
+    state_dir: Path,
+    *,
+    alone: bool = False,
+    program: Path | None = None,
+    lock_seconds: float = LOCK_SECONDS,
+    stop_seconds: float = STOP_SECONDS,
 ) -> AsyncIterator[Server]:
     """Yield the state directory's server, started unless another process of this host runs it.
 
@@ -67,7 +75,7 @@ async def embedded(
     """
     directory = private_directory(state_dir)
     with locked(directory / "owner.lock") as owner:
-        if not await _taken(owner, within=LOCK_SECONDS if alone else 0):
+        if not await _taken(owner, within=lock_seconds if alone else 0):
             if alone:
                 raise Refused(
                     f"another relayer runs on the state directory {state_dir}: stop it, or give"
@@ -75,7 +83,8 @@ async def embedded(
                 )
             yield Server(await _running(directory), None)
             return
-        async with _started(directory, program or await find_program()) as server:
+        chosen = program or await find_program()
+        async with _started(directory, chosen, stop_seconds) as server:
             yield server
 
 
@@ -86,20 +95,20 @@ def find_socket(state_dir: Path) -> Path | None:
 
 
 @asynccontextmanager
-async def _started(directory: Path, program: Path) -> AsyncIterator[Server]:
+async def _started(directory: Path, program: Path, stop_seconds: float) -> AsyncIterator[Server]:
     socket = socket_path(directory)
     with locked(directory / "data.lock") as data:
-        await _end_leftover(directory, data)
+        await _end_leftover(directory, data, stop_seconds)
         socket.unlink(missing_ok=True)
         process = await _start(directory, program, data)
     try:
         await _came_up(process, directory)
         yield Server(socket, process)
     finally:
-        await _stop(process)
+        await _stop(process, stop_seconds)
 
 
-async def _end_leftover(directory: Path, data: int) -> None:
+async def _end_leftover(directory: Path, data: int, stop_seconds: float) -> None:
     """End a server whose owner was killed. It ends by SIGTERM, which writes out everything."""
     if try_lock(data):
         return
@@ -116,7 +125,7 @@ async def _end_leftover(directory: Path, data: int) -> None:
             pass  # it ends just now
         except PermissionError as error:
             raise Refused(f"a server of another user works in {directory}: end {pid}") from error
-        if await _taken(data, within=STOP_SECONDS):
+        if await _taken(data, within=stop_seconds):
             return
     raise Refused(f"process {pid} works in {directory} and does not end: end it")
 
@@ -133,9 +142,9 @@ async def _taken(descriptor: int, *, within: float) -> bool:
 
 
 async def _start(directory: Path, program: Path, data: int) -> asyncio.subprocess.Process:
-    (directory / "redis.conf").write_text(configuration(directory), "utf-8")
-    (directory / "server.pid").unlink(missing_ok=True)
-    with (directory / "server.log").open("wb") as output:
+    write_private(directory / "redis.conf", configuration(directory))
+    write_private(directory / "server.pid", "")
+    with private_file(directory / "server.log") as output:
         try:
             process = await asyncio.create_subprocess_exec(
                 program,
@@ -151,7 +160,7 @@ async def _start(directory: Path, program: Path, data: int) -> asyncio.subproces
             )
         except OSError as error:
             raise Refused(f"{program} cannot be started: {error.strerror}") from error
-    (directory / "server.pid").write_text(str(process.pid))
+    write_private(directory / "server.pid", str(process.pid))
     return process
 
 
@@ -197,12 +206,12 @@ async def _answers(socket: Path) -> bool:
         writer.close()
 
 
-async def _stop(process: asyncio.subprocess.Process) -> None:
+async def _stop(process: asyncio.subprocess.Process, stop_seconds: float) -> None:
     if process.returncode is not None:
         return
     process.terminate()
     try:
-        async with asyncio.timeout(STOP_SECONDS):
+        async with asyncio.timeout(stop_seconds):
             await process.wait()
     except TimeoutError:
         log.warning("embedded_server_killed", pid=process.pid)

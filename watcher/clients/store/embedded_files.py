@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from watcher.ports import Refused
 
@@ -38,6 +39,16 @@ def socket_path(directory: Path) -> Path:
         return path
     mark = hashlib.sha256(os.fsencode(directory)).hexdigest()[:16]
     return Path(tempfile.gettempdir()) / f"relayer-{os.getuid()}-{mark}" / "redis.sock"
+
+
+def private_file(path: Path) -> BinaryIO:
+    """Open the file empty, for us alone."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb")
+
+
+def write_private(path: Path, text: str) -> None:
+    with private_file(path) as file:
+        file.write(text.encode())
 
 
 @contextmanager

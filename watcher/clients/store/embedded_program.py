@@ -17,10 +17,10 @@ OLDEST = (7, 0)
 _VERSION = re.compile(rb"\bv=(\d+)\.(\d+)")
 
 
-async def find_program() -> Path:
-    """Return the server to run; raise Refused, saying how to get one."""
+async def find_program(*, path: str | None = None) -> Path:
+    """Return the server to run; raise Refused, saying how to get one. `path` replaces PATH."""
     for name in PROGRAMS:
-        found = shutil.which(name)
+        found = shutil.which(name, path=path)
         if found and await _version(found) >= OLDEST:
             return Path(found)
     if (bundled := bundled_program()) is not None:

@@ -272,13 +272,13 @@ class MemoryStore:
         return list(self._logs.get(job_id, ()))
 
     async def set_progress(self, job_id: str, progress: Mapping[str, object]) -> None:
-        self._progress[job_id] = bounded_values(f"progress of {job_id}", progress)
+        self._progress[job_id] = bounded_values(job_id, progress)
 
     async def progress(self, job_id: str) -> Mapping[str, object]:
         return codec.decode_values(self._progress.get(job_id, b"{}"))
 
     async def put_view(self, key: str, value: Mapping[str, object]) -> None:
-        self._views[key] = bounded_values(f"view {key}", value)
+        self._views[key] = bounded_values(key, value)
 
     async def views(self) -> Mapping[str, Mapping[str, object]]:
         return {key: codec.decode_values(value) for key, value in self._views.items()}

@@ -7,12 +7,10 @@ from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
-from watcher.clients.store.redis_errors import translated
+from watcher.clients.store.calls import ANSWER_SECONDS, answered
 from watcher.ports import Refused
 
 CONNECT_SECONDS = 3.0
-ANSWER_SECONDS = 5.0
-"""No call may hang: a worker that is stuck would lose its lease without knowing."""
 CONNECTIONS = 50
 OLDEST = (6, 2)
 """6.2 brought `ZADD LT` and `ZRANGE BYSCORE`."""
@@ -26,7 +24,7 @@ def from_url(url: str, *, password: str | None = None, ca_file: str | None = Non
     """
     options: dict[str, Any] = {
         "socket_connect_timeout": CONNECT_SECONDS,
-        "socket_timeout": ANSWER_SECONDS,
+        "socket_timeout": None,  # see `calls.answered`
         "max_connections": CONNECTIONS,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
@@ -51,7 +49,7 @@ async def check(client: Redis, *, allow_unsafe: bool = False) -> list[str]:
 
     Uses INFO only: hosted offers forbid CONFIG.
     """
-    with translated():
+    async with answered(ANSWER_SECONDS):
         seen: dict[str, Any] = {}
         for section in ("server", "persistence", "memory"):
             seen |= await client.info(section)

@@ -74,4 +74,4 @@ def _judged(error: theirs.RedisError) -> Transient | Refused:
 
 def _short(error: BaseException) -> str:
     text = "".join(char if char.isprintable() else " " for char in str(error))
-    return f"{type(error).__name__}: {text[:200]}"
+    return f"{type(error).__name__}: {text[:200]}" if text else type(error).__name__
