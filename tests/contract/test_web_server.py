@@ -3,7 +3,6 @@
 import asyncio
 import signal
 import socket
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -12,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.contract.browser import browser
 from tests.contract.site import ANN, Site, bearer, site
 from tests.facts import PROD, an_update
 from watcher.core.update_events import UpdateState
@@ -91,20 +91,43 @@ async def test_a_browser_shows_what_a_cluster_says_as_text_only(here: Site, tmp_
     await here.put(replace(update, because=HOSTILE))
     view = {"cluster": PROD, "pool": "infra", "decision": "Hold", "because": HOSTILE, "at": None}
     await here.service.store.put_view("pool:prod/infra", view)
-    async with served(here.app) as url:
-        page = await asyncio.to_thread(dumped, url, tmp_path)
-    assert "live" in page
-    assert "awaiting approval" in page
-    assert page.count("&lt;img src=x") == 2
-    assert "<title>Relayer</title>" in page
-    assert "<img" not in page
+    async with served(here.app) as url, browser(url, tmp_path) as page:
+        await page.until("document.querySelector('.card') !== null")
+        shown = await page.run("document.body.innerText")
+        assert shown.count(HOSTILE) == 2, shown
+        assert await page.run("document.querySelectorAll('img').length") == 0
+        assert await page.run("document.title") == "Relayer"
 
 
-def dumped(url: str, directory: Path) -> str:
-    """The page as the browser has it after its first looks."""
-    command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom"]
-    command += [f"--user-data-dir={directory}/chromium", "--virtual-time-budget=2500", url]
-    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout
+@pytest.mark.real("chromium")
+async def test_a_person_approves_on_the_page_with_two_clicks(here: Site, tmp_path: Path) -> None:
+    update = await here.put()
+    async with (
+        served(here.app) as url,
+        browser(f"{url}/#token={ANN}", tmp_path) as page,
+    ):
+        await page.until("document.querySelector('.approve') !== null")
+        assert await page.run("location.hash") == ""
+        await page.run("document.querySelector('.approve').click()")
+        assert "nodes will reboot" in await page.run("document.querySelector('.approve').innerText")
+        assert await here.now(update) == update
+        await page.run("document.querySelector('.approve').click()")
+        await page.until("document.querySelector('.state').innerText === 'scheduled'")
+        await page.until("document.querySelector('.card').innerText.includes('token:ann')")
+        assert page.complaints == []
+    after = await here.now(update)
+    assert after.approval is not None
+    assert after.approval.by == ("token:ann",)
+
+
+@pytest.mark.real("chromium")
+async def test_the_page_says_why_a_decision_was_declined(here: Site, tmp_path: Path) -> None:
+    update = await here.put()
+    async with served(here.app) as url, browser(url, tmp_path) as page:
+        await page.until("document.querySelector('.reject') !== null")
+        await page.run("document.querySelector('.reject').click()")
+        await page.until("document.querySelector('[data-is=answer]').innerText.includes('token')")
+    assert await here.now(update) == update
 
 
 async def test_a_token_works_over_a_real_connection(here: Site) -> None:

@@ -15,19 +15,10 @@ from watcher.metrics import Metrics
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
 COMMANDS = sorted(c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands)
-AS_ORDERED = [
-    "run",
-    "demo",
-    "status",
-    "plan",
-    "rebuild",
-    "approve",
-    "reject",
-    "stock",
-    "history",
-    "check-config",
-    "version",
-]
+AS_ORDERED = {
+    *("run", "demo", "status", "plan", "rebuild", "approve", "reject", "stock"),
+    *("history", "check-config", "version"),
+}
 
 
 def page(name: str) -> str:
@@ -35,7 +26,7 @@ def page(name: str) -> str:
 
 
 def test_every_ordered_command_is_there() -> None:
-    assert set(AS_ORDERED) <= set(COMMANDS)
+    assert not AS_ORDERED - set(COMMANDS)
 
 
 def test_the_page_lists_exactly_the_commands() -> None:

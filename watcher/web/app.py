@@ -24,7 +24,11 @@ from watcher.web.guards import Guards
 from watcher.web.health import Health
 
 HERE = Path(__file__).parent
-FILES: Mapping[str, str] = {"page.css": "text/css", "page.js": "text/javascript"}
+FILES: Mapping[str, str] = {
+    "page.css": "text/css",
+    "page.js": "text/javascript",
+    "icon.svg": "image/svg+xml",
+}
 
 
 def make_app(app: Service, settings: Settings, *, metrics: Metrics | None = None) -> Starlette:
@@ -49,7 +53,7 @@ def make_app(app: Service, settings: Settings, *, metrics: Metrics | None = None
 
 
 def _page_routes() -> list[Route]:
-    """The page and its two files, read once: no path of a request ever reaches the disk."""
+    """The page and its files, read once: no path of a request ever reaches the disk."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE / "templates"), autoescape=True
     )
