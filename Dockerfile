@@ -6,7 +6,7 @@
 ARG BASE_IMAGE=docker.io/library/python:3.13-slim-bookworm
 
 FROM ${BASE_IMAGE} AS packages
-COPY requirements.lock /src/
+COPY requirements.lock requirements-build.lock /src/
 # In a directory of its own, so that nothing of the building stage gets into the final one.
 RUN python3 -m venv /opt/relayer
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
@@ -15,10 +15,10 @@ COPY pyproject.toml README.md /src/
 COPY watcher /src/watcher
 COPY handlers /src/handlers
 COPY simulator /src/simulator
-# The build backend is of this stage only; it is not in the lock of what runs.
+# The build backend is of this stage only, so it has a lock of its own.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     python3 -m venv /opt/backend \
- && /opt/backend/bin/pip install --no-cache-dir --disable-pip-version-check hatchling \
+ && /opt/backend/bin/pip install --no-cache-dir --disable-pip-version-check --require-hashes -r /src/requirements-build.lock \
  && /opt/backend/bin/pip wheel --no-cache-dir --disable-pip-version-check --no-deps --no-build-isolation -w /src/dist /src \
  && /opt/relayer/bin/pip install --no-cache-dir --disable-pip-version-check --no-deps --no-index /src/dist/*.whl \
  && rm -rf /opt/relayer/bin/pip* /opt/relayer/lib/python3*/site-packages/pip /opt/relayer/lib/python3*/site-packages/pip-*
@@ -34,6 +34,8 @@ RUN if [ -n "$APT_SOURCE" ]; then rm -rf /etc/apt/sources.list.d/* && echo "$APT
  && mkdir -p /var/lib/relayer /etc/relayer \
  && chgrp 0 /var/lib/relayer && chmod 0770 /var/lib/relayer
 COPY --from=packages /opt/relayer /opt/relayer
+# Every setting with its default, to read; the service starts without it.
+COPY config/default.yaml /etc/relayer/default.yaml
 ENV PATH=/opt/relayer/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
     HOME=/var/lib/relayer \
     PYTHONDONTWRITEBYTECODE=1 \

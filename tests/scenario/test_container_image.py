@@ -169,3 +169,12 @@ def test_nothing_of_the_building_machine_stays_in_the_image(root: str) -> None:
     assert not list(Path(root).glob("src*"))
     assert not (Path(root) / "etc/pip.conf").exists()
     assert not list(Path(root, "opt/relayer/bin").glob("pip*"))
+
+
+def test_the_service_says_its_version_and_checks_a_configuration(root: str) -> None:
+    version = run_in(root, "relayer", "version")
+    assert version.returncode == 0, version.stderr
+    assert "0.1.0" in version.stdout
+    checked = run_in(root, "relayer", "check-config", "-c", "/etc/relayer/default.yaml")
+    assert checked.returncode == 0, checked.stderr
+    assert "state_dir: /var/lib/relayer" in checked.stdout
