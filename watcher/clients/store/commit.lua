@@ -1,16 +1,13 @@
 -- All changes or none: everything is checked before the first write.
--- ARGV: now, number of changes, number of audit entries, 14 per change, 2 per entry.
+-- ARGV: now, number of changes, number of audit entries, 2 per change, 2 per entry.
 
 local changes, leaving, wanted = {}, {}, {}
 local at = 4
 for i = 1, tonumber(ARGV[2]) do
-  local c = {
-    id = ARGV[at], k = ARGV[at + 1], expected = tonumber(ARGV[at + 2]), fence = ARGV[at + 3],
-    due = ARGV[at + 4], keep = ARGV[at + 5], record = ARGV[at + 6], e = ARGV[at + 7],
-    key = ARGV[at + 8], owns = ARGV[at + 9], b = ARGV[at + 10],
-    pool = ARGV[at + 11], created = ARGV[at + 12], changed = ARGV[at + 13],
-  }
-  at = at + 14
+  -- id, k, expected, fence, due, keep, e, key, owns, b, pool, created, changed; '' for none.
+  local c = cjson.decode(ARGV[at])
+  c.record = ARGV[at + 1]
+  at = at + 2
   c.old = load(c.id)
   if c.fence ~= '' and not holds(c.old, c.fence) then return {'lost', c.id} end
   local version = c.old and c.old.v or 0
@@ -43,13 +40,13 @@ local function requeue(c)
       return old.u, '-'
     end
     redis.call('ZADD', due_key(c.k), old.u, c.id)
-    return old.u, earlier(now + tonumber(c.due), old.n)
+    return old.u, earlier(now + c.due, old.n)
   end
   if c.due == '' then
     redis.call('ZREM', due_key(c.k), c.id)
   elseif not (old and old.x) then
     local asked = old and leased(old) and old.n or ''
-    enqueue(c, earlier(now + tonumber(c.due), asked))
+    enqueue(c, earlier(now + c.due, asked))
   end
   return 0, ''
 end
