@@ -7,6 +7,7 @@ Exit codes: 0 the story ended as it should (with --fail-node: the pool was put b
 import argparse
 import asyncio
 import os
+import signal
 import socket
 import sys
 import tempfile
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from simulator.demo.story import Screen
 
 OK, WRONG, UNUSABLE, LEFT = 0, 1, 2, 130
-LIVE_SPEED, LINES_SPEED = 50.0, 150.0
+LIVE_SPEED, LINES_SPEED = 50.0, 200.0
 SLOWEST, FASTEST = 1.0, 400.0
 """Faster than this the messages between the parts, not the cluster, would set the pace."""
 
@@ -31,6 +32,9 @@ class Unusable(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the demo; return the exit code."""
     said = _parser().parse_args(arguments)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # Until the demo listens itself; by default they would leave a directory behind.
+        signal.signal(number, signal.default_int_handler)
     try:
         _check_port(said.port)
         with _directory(said.keep) as directory:

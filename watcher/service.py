@@ -33,14 +33,16 @@ async def run(
     stop: asyncio.Event | None = None,
     give_up: Callable[[], None] = leave_at_once,
 ) -> None:
-    """Run `parts` until one fails, `stop` is set, or SIGTERM or SIGINT comes.
+    """Run `parts` until one fails, or `stop` is set. Without `stop`: until SIGTERM or SIGINT.
 
+    Whoever gives `stop` has the signals too: a test or the demo is more than the service.
     Then cancel them: each hands back what it holds. A part that has not ended after
     `drain_seconds` is given up on, as Kubernetes would do a little later.
     """
+    signals = SIGNALS if stop is None else ()
     stop = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in SIGNALS:
+    for number in signals:
         loop.add_signal_handler(number, stop.set)
     try:
         async with asyncio.TaskGroup() as group:
@@ -54,7 +56,7 @@ async def run(
                 log.error("not_stopped_in_time", parts=sorted(task.get_name() for task in left))
                 give_up()
     finally:
-        for number in SIGNALS:
+        for number in signals:
             loop.remove_signal_handler(number)
 
 

@@ -1,11 +1,13 @@
 """The story as lines: JSON for programs, plain ones for a file, a pipe or a narrow terminal."""
 
 import json
+import re
 from dataclasses import asdict
 from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from simulator.demo.outcome import Outcome
 from simulator.demo.scene import Happening, Scene
@@ -13,6 +15,10 @@ from simulator.demo.world import POOL, POOLS
 from watcher.core.update import Update
 from watcher.ports import AuditEntry
 
+_REGISTRY = re.compile(r"127\.0\.0\.1:\d+/")
+_DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
+JOB_SHOWN = 12
+"""Characters of a job's id: all of an update's, enough of a build's."""
 _FOREIGN_NODES = tuple(f"{pool.name}-" for pool in POOLS if pool.name != POOL)
 
 
@@ -65,11 +71,12 @@ def is_told(happening: Happening) -> bool:
 def sentence(happening: Happening) -> str:
     """One line for people."""
     words = [happening.state] if happening.kind == "node" else [happening.event, happening.state]
-    parts = [f"{happening.at:%H:%M:%S} {happening.id:<17}", " → ".join(filter(None, words))]
+    job = happening.id[:JOB_SHOWN]
+    parts = [f"{happening.at:%H:%M:%S} {job:<{JOB_SHOWN}}", " → ".join(filter(None, words))]
     if happening.by not in ("", "relayer"):
         parts.append(f"by {happening.by}")
     if happening.detail and happening.kind != "node":
-        parts.append(f"· {happening.detail}")
+        parts.append(f"· {short(happening.detail)}")
     return " ".join(parts)
 
 
@@ -83,24 +90,27 @@ def print_end(console: Console, outcome: Outcome) -> None:
             f"approved by {by}; {nodes['updated']} of {nodes['total']} nodes run the new image",
             markup=False,
         )
-        console.print(f"  image {update['image']}\n  base  {update['base']}", markup=False)
+        for name in ("image", "base"):
+            console.print(f"  {name:<5} {update[name]}", markup=False, soft_wrap=True)
     for problem in outcome.problems:
         console.print(f"wrong: {problem}", style="red", markup=False)
 
 
 def audit_table(audit: tuple[AuditEntry, ...]) -> Table:
-    """Who did what, when."""
+    """Who did what, when; the details stand below the event, so that 80 columns are enough."""
     table = Table(title="Audit trail", title_justify="left", box=None, pad_edge=False)
-    for column in ("time", "job", "event", "by", "state"):
+    for column in ("time", "job"):
         table.add_column(column, no_wrap=True)
-    table.add_column("detail", overflow="fold")
+    table.add_column("what", overflow="fold")
+    table.add_column("by", no_wrap=True)
     for entry in audit:
-        time = f"{entry.at:%H:%M:%S}"
-        table.add_row(time, entry.job, entry.event, entry.by, entry.state, short(entry.detail))
+        what = Text(f"{entry.event} → {entry.state}")
+        if entry.detail:
+            what.append(f"\n{short(entry.detail)}", "dim")
+        table.add_row(f"{entry.at:%H:%M:%S}", entry.job[:JOB_SHOWN], what, entry.by)
     return table
 
 
 def short(text: str) -> str:
-    """A digest takes 71 characters of which nobody reads more than twelve."""
-    head, mark, tail = text.partition("sha256:")
-    return head if not mark else f"{head}{mark}{tail[:12]}" + short(tail[64:])
+    """Images without what nobody reads: the registry of the demo, and most of a digest."""
+    return _DIGEST.sub(r"\1", _REGISTRY.sub("", text))

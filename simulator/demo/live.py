@@ -24,7 +24,7 @@ from watcher.core.update_events import UpdateState
 WAY: tuple[tuple[str, frozenset[str]], ...] = (
     ("build", frozenset({UpdateState.WAITING_FOR_BUILD, BuildState.QUEUED, BuildState.BUILDING})),
     ("verify", frozenset({BuildState.VERIFYING, BuildState.READY})),
-    ("approve", frozenset({UpdateState.AWAITING_APPROVAL})),
+    ("ask", frozenset({UpdateState.AWAITING_APPROVAL})),
     ("wait", frozenset({UpdateState.SCHEDULED})),
     ("apply", frozenset({UpdateState.APPLYING})),
     ("roll out", frozenset({UpdateState.ROLLING_OUT})),
@@ -43,7 +43,9 @@ STYLES = {
     "Degraded": "bold red",
     "Unreconcilable": "bold red",
 }
-BAR = 12
+CELLS = {"Draining": 1, "Working": 2, "Rebooting": 3}
+"""Of NODE_CELLS: how far a node in this state is, roughly as long as each state takes."""
+NODE_CELLS = 4
 
 
 class LiveView:
@@ -85,14 +87,14 @@ class LiveView:
         self._live.stop()
         if self._scene:
             for line in picture(self._scene):
-                self._console.print(line)
+                self._console.print(line, no_wrap=True, overflow="ellipsis")
         print_end(self._console, outcome)
 
     def _frame(self, scene: Scene, height: int) -> list[Text]:
         foot = list(self._foot(scene))
         top = [*picture(scene), _line("")]
         left = max(1, height - len(top) - len(foot))
-        log = [_line(short(text), "dim") for text in list(self._log)[-left:]]
+        log = [_line(text, "dim") for text in list(self._log)[-left:]]
         return [*top, *log, *([_line("")] * (left - len(log))), *foot]
 
     def _foot(self, scene: Scene) -> Iterator[Text]:
@@ -137,10 +139,11 @@ def _title(scene: Scene) -> Text:
 
 
 def _pool(pool: PoolSeen) -> Text:
-    full = BAR * pool.updated // max(1, len(pool.nodes))
     line = _line(f"  {pool.name:<8}")
-    line.append("━" * full, "green")
-    line.append("━" * (BAR - full), "bright_black")
+    for node in pool.nodes:
+        full = NODE_CELLS if node.updated else CELLS.get(node.state, 0)
+        line.append("━" * full, STYLES.get(node.state, ""))
+        line.append("━" * (NODE_CELLS - full), "bright_black")
     line.append(f" {pool.updated}/{len(pool.nodes)} ")
     if pool.paused:
         line.append("paused ", "bold yellow")

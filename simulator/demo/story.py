@@ -63,17 +63,30 @@ class Options:
     port: int = 0
 
 
-@dataclass(slots=True)
+class Leave(asyncio.Event):
+    """Set when somebody wants to leave, by a signal."""
+
+    def on_signals(self) -> None:
+        """Listen to Ctrl-C, SIGTERM, and SIGHUP (the terminal was closed)."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, self.set)
+
+    def check(self) -> None:
+        """Raise Left if somebody wants to."""
+        if self.is_set():
+            raise Left
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     app: App
     port: int
-    stopped: asyncio.Event
-    """Set by a signal, or by us in the end."""
 
 
 @asynccontextmanager
-async def serving(settings: Settings) -> AsyncIterator[Service]:
-    """Run the service until left. What it dies of is raised here; a signal ends the body."""
+async def serving(settings: Settings, leave: Leave) -> AsyncIterator[Service]:
+    """Run the service until left, then let it end in its own way. Raise what it dies of."""
+    leave.check()
     stop = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         started: asyncio.Future[tuple[App, int]] = asyncio.get_running_loop().create_future()
@@ -85,27 +98,17 @@ async def serving(settings: Settings) -> AsyncIterator[Service]:
         await asyncio.wait((running, started), return_when=asyncio.FIRST_COMPLETED)
         if not started.done():
             await running
-            raise Left
+            raise DemoError("the service ended before it was ready")
         try:
-            yield Service(*started.result(), stop)
-        except Exception:
-            if stop.is_set():  # a signal closed the store under the body: that is no failure
-                raise Left from None
-            raise
+            yield Service(*started.result())
         finally:
             stop.set()
-    leave_on_signals()  # the service had them, and gave them back as Python's own
+            # An error would have the group cancel it: that is no orderly end.
+            await asyncio.wait((running,))
+    leave.check()
 
 
-def leave_on_signals() -> None:
-    """Have SIGINT, SIGTERM and SIGHUP (the terminal was closed) end the demo in good order."""
-    this = asyncio.current_task()
-    assert this is not None, "called within the demo's task"
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, this.cancel)
-
-
-async def layer_before(world: DemoWorld, directory: Path) -> None:
+async def layer_before(world: DemoWorld, directory: Path, leave: Leave) -> None:
     """Give the pool its layered image of the old release, as an earlier Relayer would have.
 
     That one is the same service with a memory of its own, which is then lost: what the story's
@@ -113,7 +116,7 @@ async def layer_before(world: DemoWorld, directory: Path) -> None:
     """
     async with (
         time_running(world.cluster, SETUP_SPEED),
-        serving(world.before(directory / "before")) as service,
+        serving(world.before(directory / "before"), leave) as service,
     ):
         loop = asyncio.get_running_loop()
         until = loop.time() + SETUP_SECONDS
@@ -121,8 +124,7 @@ async def layer_before(world: DemoWorld, directory: Path) -> None:
             seen = await look(service.app)
             if seen.update and seen.update.is_ended and world.cluster.is_settled(POOL):
                 break
-            if service.stopped.is_set():
-                raise Left
+            leave.check()
             if loop.time() > until:
                 raise DemoError(f"setting up took over {SETUP_SECONDS:.0f} s: {_stands(seen)}")
             await asyncio.sleep(LOOK_SECONDS)
@@ -137,6 +139,7 @@ class Story:
     screen: Screen
     options: Options
     keys: asyncio.Queue[str]
+    leave: Leave
     image_before: str = field(init=False)
     _asked: bool = False
     _upgrading: bool = False
@@ -194,14 +197,15 @@ class Story:
                 self.screen.ask(update, page_url(self.service.port, self.world.token))
 
     async def _key(self, update: Update | None) -> None:
-        """Wait a moment, or less if a key comes or the service stops."""
+        """Wait a moment, or less if a key comes."""
         key = ""
         try:
             async with asyncio.timeout(LOOK_SECONDS):
                 key = await self.keys.get()
         except TimeoutError:
             pass
-        if self.service.stopped.is_set() or key in ("q", "\x03"):
+        self.leave.check()
+        if key == "q":
             raise Left
         if key in ("a", "r") and update and update.state in NOT_BEGUN:
             await self._decide(key, KEYBOARD, update)
@@ -244,13 +248,24 @@ async def play(
     options: Options, *, directory: Path, screen: Screen, keys: asyncio.Queue[str]
 ) -> Outcome:
     """The whole demo. Raise Left, DemoError, or what the service died of (maybe in groups)."""
-    leave_on_signals()
+    leave = Leave()
+    leave.on_signals()
     async with demo_world(directory) as world:
         screen.tell(of_demo("SettingUp", f"{POOL} gets its layered image of {world.old.version}"))
-        await layer_before(world, directory)
+        await layer_before(world, directory, leave)
         settings = world.settings_on(options.port)
-        async with time_running(world.cluster, options.speed), serving(settings) as service:
-            story = Story(world=world, service=service, screen=screen, options=options, keys=keys)
+        async with (
+            time_running(world.cluster, options.speed),
+            serving(settings, leave) as service,
+        ):
+            story = Story(
+                world=world,
+                service=service,
+                screen=screen,
+                options=options,
+                keys=keys,
+                leave=leave,
+            )
             outcome = await story.run()
     screen.end(outcome)
     return outcome

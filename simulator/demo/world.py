@@ -139,7 +139,7 @@ async def demo_world(directory: Path) -> AsyncIterator[DemoWorld]:
             pull_secret_auths=logins["node"],
         )
         cluster.versions.offer(new)
-        page_token = secrets.token_urlsafe(24)
+        page_token = secrets.token_urlsafe(16)  # short: its URL shall fit into 80 columns
         files = {
             "cluster-token": token,
             "page-token": page_token,
