@@ -17,7 +17,7 @@ from watcher.core.update_events import (
     TakenOver,
     WentWrong,
 )
-from watcher.ports import Clock, Cluster, Later, StillOurs, Store, Transient
+from watcher.ports import AuditEntry, Clock, Cluster, Later, StillOurs, Store, Transient
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,26 @@ class FollowHandler:
         if seen.phase is Phase.TAKEN_OVER and not await self._is_so(update, expected):
             # The watch has not brought our own change yet.
             seen = replace(seen, phase=Phase.RENDERING, sentence="the change is on its way")
+        if seen.phase is Phase.STALLED:
+            await self._tell_once(update, seen, now)
         await self.store.set_progress(update.id, progress(seen, now))
         return seen
+
+    async def _tell_once(self, update: Update, seen: Rollout, now: datetime) -> None:
+        """A rollout that is late is for a person to look at; it is followed all the same."""
+        if (await self.store.progress(update.id)).get("phase") == Phase.STALLED:
+            return
+        entry = AuditEntry(
+            at=now,
+            job=update.id,
+            event="Stalled",
+            by="relayer",
+            state=update.state,
+            detail=seen.sentence,
+            cluster=update.cluster,
+            pool=update.pool,
+        )
+        await self.store.audit_only(entry)
 
     async def _is_so(self, update: Update, expected: Expectation) -> bool:
         """Whether the API server itself says that somebody took over."""

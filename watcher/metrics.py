@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from watcher.core.build import BuildState
 from watcher.core.facts import ClusterName
 from watcher.core.jobs import Job, JobKind, kind_of
+from watcher.core.rollout import Phase
 from watcher.core.update import Update
 from watcher.core.update_events import UpdateState
 from watcher.ports import Store
@@ -46,6 +47,8 @@ class _Standing:
     newest: Mapping[tuple[str, str], Update]
     dead: int
     views: Iterable[Mapping[str, object]]
+    late: Mapping[tuple[str, str], bool]
+    """Of each pool that takes an image: whether it should have ended."""
 
 
 @dataclass(slots=True)
@@ -113,6 +116,10 @@ class Metrics:
         for (cluster, pool), update in standing.newest.items():
             since.labels(cluster, pool, update.state).set(update.changed_at.timestamp())
         self._m["relayer_dead_letters"].set(standing.dead)
+        stalled = self._m["relayer_update_stalled"]
+        stalled.clear()
+        for (cluster, pool), late in standing.late.items():
+            stalled.labels(cluster, pool).set(int(late))
 
     def _pools(self, views: Iterable[Mapping[str, object]]) -> None:
         decisions = self._m["relayer_pool_decision"]
@@ -139,7 +146,12 @@ async def _standing(store: Store) -> _Standing:
             newest.setdefault((job.cluster, job.pool), job)
     dead = len(await store.dead())
     views = [view for key, view in (await store.views()).items() if key.startswith("pool:")]
-    return _Standing(active, newest, dead, views)
+    late: dict[tuple[str, str], bool] = {
+        (job.cluster, job.pool): (await store.progress(job.id)).get("phase") == Phase.STALLED
+        for job in active
+        if isinstance(job, Update) and job.state is UpdateState.ROLLING_OUT
+    }
+    return _Standing(active, newest, dead, views, late)
 
 
 _FIGURES: tuple[tuple[Any, str, str, tuple[str, ...]], ...] = (
@@ -150,6 +162,12 @@ _FIGURES: tuple[tuple[Any, str, str, tuple[str, ...]], ...] = (
         "relayer_update_state_timestamp_seconds",
         "When the newest update of a pool came into its present state (Unix time).",
         ("cluster", "pool", "state"),
+    ),
+    (
+        Gauge,
+        "relayer_update_stalled",
+        "1 while the rollout of a pool is later than its nodes and maxUnavailable allow.",
+        ("cluster", "pool"),
     ),
     (
         Gauge,

@@ -5,6 +5,7 @@ It is kept in the temporary directory, with buildah's cache, so that only the fi
 """
 
 import ast
+import fcntl
 import os
 import shutil
 import subprocess
@@ -131,6 +132,12 @@ def run_in(root: str, *argv: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     CACHE.mkdir(mode=0o700, exist_ok=True)
+    with (CACHE / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another run of the tests on this machine
+        yield from _built(tmp_path_factory)
+
+
+def _built(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     buildah("rm", "--all")  # of a run that was killed
     make_base()
     conf, directories = pip_configuration()

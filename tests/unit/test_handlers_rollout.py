@@ -118,6 +118,9 @@ async def test_a_late_rollout_is_told_and_watched_on() -> None:
     scene.clock.advance(10**6)
     assert await followed(scene, update) == WAIT
     assert (await scene.store.progress(update.id))["phase"] == "stalled"
+    assert await followed(scene, update) == WAIT
+    told = [entry.event for entry in await scene.store.audit(update.id)]
+    assert told.count("Stalled") == 1, "a person is told once, not at every look"
 
 
 async def test_a_view_that_is_too_old_is_not_judged() -> None:
