@@ -56,7 +56,7 @@ async def test_signals_are_left_to_the_service(here: Site) -> None:
 
 
 async def test_a_request_under_way_is_finished_when_we_stop() -> None:
-    began, release = asyncio.Event(), asyncio.Event()
+    began, release, answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def slow(scope: object, receive: object, send: object) -> None:
         began.set()
@@ -64,12 +64,14 @@ async def test_a_request_under_way_is_finished_when_we_stop() -> None:
         start = {"type": "http.response.start", "status": 200, "headers": []}
         await send(start)  # type: ignore[operator]
         await send({"type": "http.response.body", "body": b"done"})  # type: ignore[operator]
+        answered.set()
 
     async with asyncio.TaskGroup() as group, httpx.AsyncClient() as http:
         async with served(slow) as url:
             asking = group.create_task(http.get(url))
             await began.wait()
             asyncio.get_running_loop().call_later(0.1, release.set)
+        assert answered.is_set(), "the server ended before the request under way"
         assert (await asking).text == "done"
 
 
