@@ -213,6 +213,18 @@ async def test_a_vote_is_seen_when_the_holder_dies(store: Store, clock: ManualCl
     assert await nothing_due(store)
 
 
+async def test_what_was_asked_for_in_an_earlier_lease_is_not_asked_for_again(
+    store: Store, clock: ManualClock
+) -> None:
+    job = an_update("u1")
+    await put(store, job)
+    await take(store, lease_seconds=10)
+    await store.commit([Change(job=job, expected=1)], [])
+    clock.forward(10)
+    await store.release(await take(store), due_in_seconds=3600, failed=False)
+    assert await nothing_due(store)
+
+
 async def test_an_end_during_a_lease_takes_it_out_of_the_queue_for_good(
     store: Store, clock: ManualClock
 ) -> None:
@@ -299,6 +311,16 @@ async def test_an_update_that_is_being_looked_at_hears_of_its_build(store: Store
     assert await nothing_due(store)
     await store.release(update, due_in_seconds=3600, failed=False)
     assert (await take(store)).job.id == "u1"
+
+
+async def test_an_update_that_waits_for_another_build_now_is_not_woken(store: Store) -> None:
+    await put(store, a_build("b1"), due_in_seconds=3600)
+    await put(store, an_update("u1", build="b1"), due_in_seconds=3600)
+    moved = an_update("u1", build="b2")
+    await store.commit([Change(job=moved, expected=1, due_in_seconds=3600)], [])
+    ready = a_build("b1", state=BuildState.READY)
+    await store.commit([Change(job=ready, expected=1, due_in_seconds=None)], [])
+    assert await nothing_due(store)
 
 
 # --- dead letters ---------------------------------------------------------------------------

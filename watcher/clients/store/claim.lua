@@ -16,7 +16,7 @@ for i = 4, #ARGV do
 end
 if not best then
   local bell = redis.call('XREVRANGE', P .. 'bell', '+', '-', 'COUNT', 1)
-  return {'', now, bell[1] and bell[1][1] or '0'}
+  return {'', bell[1] and bell[1][1] or '0'}
 end
 local key = job_key(best)
 local ends = now + tonumber(ARGV[2])

@@ -90,7 +90,7 @@ for i, c in ipairs(changes) do
   answer[i + 1] = c.expected + 1
 end
 for _, c in ipairs(changes) do
-  if c.k == 'build' and c.e == '1' and not (c.old and c.old.e == '1') then
+  if c.k == 'build' and c.e == '1' then
     for _, id in ipairs(redis.call('SMEMBERS', P .. 'waiters:' .. c.id)) do wake(id) end
   end
 end

@@ -26,6 +26,8 @@ from watcher.clients.store.rows import (
 from watcher.core.jobs import Job, JobKind
 from watcher.ports import AuditEntry, Change, Clock, Conflict, Leased, LeaseLost, Stored
 
+_Looked = tuple[asyncio.Event, tuple[JobKind, ...]]
+"""The bell that a task waits for since it last found nothing to do, and the kinds it looked for."""
 _NEVER = -1
 """Asked for during a lease: out of the queue."""
 
@@ -67,9 +69,9 @@ class MemoryStore:
         self._not_again: dict[str, dict[str, str]] = {}
         self._leader: tuple[str, int] | None = None
         self._bell = asyncio.Event()
-        self._looked: WeakKeyDictionary[asyncio.Task[Any], tuple[int, asyncio.Event]] = (
-            WeakKeyDictionary()
-        )
+        self._looked: WeakKeyDictionary[
+            asyncio.Task[Any], tuple[asyncio.Event, tuple[JobKind, ...]]
+        ] = WeakKeyDictionary()
 
     # --- records ----------------------------------------------------------------------------
 
@@ -87,11 +89,11 @@ class MemoryStore:
         for row in rows:
             if not row.owns_key and self._owners.get(row.dedupe_key) == row.id:
                 del self._owners[row.dedupe_key]
-        ended = [row.id for row in rows if row.ended and not self._has_ended(row.id)]
         for change, row in zip(changes, rows, strict=True):
             self._write(change, row)
+        ended = {row.id for row in rows if row.ended and row.kind == JobKind.BUILD}
         for entry in list(self._entries.values()):
-            if entry.row.build in ended and entry.row.build and not entry.row.ended:
+            if entry.row.build in ended and not entry.row.ended:
                 self._wake(entry)
         self._audit.extend(audit)
         return [change.expected + 1 for change in changes]
@@ -177,7 +179,7 @@ class MemoryStore:
         ]
         if not due:
             if task := asyncio.current_task():
-                self._looked[task] = (now, self._bell)
+                self._looked[task] = (self._bell, tuple(kinds))
             return None
         entry = self._entries[min(due)[1]]
         entry.fence += 1
@@ -233,8 +235,6 @@ class MemoryStore:
     def _wake(self, entry: _Entry) -> None:
         """Due now; while it is leased this is kept for the moment the lease is given back."""
         now = self._now()
-        if entry.dead_because is not None:
-            return
         if now < entry.lease_ends:
             if entry.asked != _NEVER:
                 entry.asked = entry.earlier(now)
@@ -244,8 +244,10 @@ class MemoryStore:
     async def wait_due(self, timeout_seconds: float) -> None:
         """To be called by the task whose `claim` found nothing: it waits for news since then."""
         task = asyncio.current_task()
-        looked_at, bell = self._looked.get(task, (0, self._bell)) if task else (0, self._bell)
-        soon = [e.due for e in self._entries.values() if e.due is not None and e.due > looked_at]
+        unlooked = (self._bell, tuple(JobKind))
+        bell, kinds = self._looked.get(task, unlooked) if task else unlooked
+        waiting = (entry for entry in self._entries.values() if entry.row.kind in kinds)
+        soon = [entry.due for entry in waiting if entry.due is not None]
         until_due = (min(soon) - self._now()) / 1000 if soon else timeout_seconds
         try:
             async with asyncio.timeout(max(0.0, min(timeout_seconds, until_due))):

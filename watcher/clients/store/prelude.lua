@@ -53,7 +53,7 @@ end
 -- Due now; while it is leased this is kept for the moment the lease is given back.
 local function wake(id)
   local job = load(id)
-  if not job or job.x then return end
+  if not job then return end
   if leased(job) then
     if job.n ~= '-' then redis.call('HSET', job_key(id), 'n', earlier(now, job.n)) end
   elseif redis.call('ZSCORE', due_key(job.k), id) then

@@ -38,10 +38,10 @@ UNREADABLE_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class _Looked:
-    """Where a task stood when it last found nothing to do."""
+    """What a task knew when it last found nothing to do."""
 
-    at_ms: int
     bell: bytes
+    """The last ring that it may have heard."""
     kinds: tuple[JobKind, ...]
 
 
@@ -113,7 +113,7 @@ class RedisStore:
         answer = await self._redis.run("claim", self._now(), lease, worker, *kinds)
         if not answer[0]:
             if task := asyncio.current_task():
-                self._looked[task] = _Looked(int(answer[1]), answer[2], tuple(kinds))
+                self._looked[task] = _Looked(answer[1], tuple(kinds))
             return None
         job_id, record, version, fence, attempt = answer
         try:
@@ -170,9 +170,9 @@ class RedisStore:
         task = asyncio.current_task()
         looked = self._looked.get(task) if task else None
         if looked is None:
-            looked = _Looked(0, b"$", tuple(JobKind))
+            looked = _Looked(b"$", tuple(JobKind))
         while (left := end - loop.time()) > 0:
-            next_ms = int(await self._redis.run("next", self._now(), looked.at_ms, *looked.kinds))
+            next_ms = int(await self._redis.run("next", self._now(), *looked.kinds))
             if next_ms == 0:
                 return
             block = min(left * 1000, LONGEST_BLOCK_MS, next_ms if next_ms > 0 else left * 1000)
