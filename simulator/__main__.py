@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 OK, WRONG, UNUSABLE, LEFT = 0, 1, 2, 130
 LIVE_SPEED, LINES_SPEED = 50.0, 200.0
-SLOWEST, FASTEST = 1.0, 400.0
+SLOWEST, FASTEST = 1.0, 1000.0
 """Faster than this the messages between the parts, not the cluster, would set the pace."""
 
 
