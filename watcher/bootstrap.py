@@ -9,7 +9,7 @@ import secrets
 import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,7 @@ from watcher.settings import ClusterSettings, Settings
 
 if TYPE_CHECKING:
     from watcher.clients.kube.credentials import Credentials as ClusterCredentials
+    from watcher.clients.kube.reflector import Pacing
     from watcher.clients.registry import Credentials as RegistryLogins
     from watcher.clients.registry import RegistryClient
     from watcher.clients.registry import RegistrySettings as RegistryClientSettings
@@ -53,6 +54,18 @@ OnChange = Callable[[ClusterName, str, str], None]
 """Takes cluster, kind and object name."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long the clients wait and how often they ask again. Empty: as fits the field."""
+
+    cluster: "Pacing | None" = None
+    registry: "RegistryClientSettings | None" = None
+    """Times and limits; trust comes from the configuration."""
+
+
+USUAL = Patience()
+
+
 @dataclass(frozen=True, slots=True)
 class RegistryAccess:
     settings: "RegistryClientSettings"
@@ -72,12 +85,14 @@ class App:
     observer: PoolObserver
     clusters: Mapping[ClusterName, KubeCluster]
     builders: Sequence[Builder]
+    server_ended: Part | None
+    """Returns when the embedded server ended by itself; None where Redis is somebody else's."""
     replica: str
 
 
 @asynccontextmanager
 async def open_store(settings: Settings) -> AsyncIterator[Store]:
-    """The store of a running service, or the service's own; checked to be safe to use."""
+    """The store of a running service, or its files' own server for a moment; checked."""
     from watcher.clients.store.opening import opened
 
     async with opened(settings.redis, state_dir=settings.state_dir) as store:
@@ -85,16 +100,27 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def open_app(settings: Settings, *, on_change: OnChange | None = None) -> AsyncIterator[App]:
+async def open_app(
+    settings: Settings,
+    *,
+    on_change: OnChange | None = None,
+    patience: Patience = USUAL,
+    alone: bool = False,
+) -> AsyncIterator[App]:
     """Connect to everything but start nothing: the clusters' watches are for the caller to run.
+
+    `alone`: own the embedded server, as the service must; a command joins a running one.
 
     Raise Refused for what a person must mend first (credentials, files), Transient for the store.
     """
     from watcher.clients.images import RegistryImages
+    from watcher.clients.store.opening import opened_with_server
 
     clock = SystemClock()
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_store(settings))
+        store, server = await stack.enter_async_context(
+            opened_with_server(settings.redis, state_dir=settings.state_dir, alone=alone)
+        )
         clusters: dict[ClusterName, KubeCluster] = {}
         for one in settings.clusters:
             cluster = KubeCluster(
@@ -102,9 +128,10 @@ async def open_app(settings: Settings, *, on_change: OnChange | None = None) -> 
                 credentials=_credentials(one, clock),
                 clock=clock,
                 on_change=_told(one.name, on_change),
+                pacing=patience.cluster,
             )
             clusters[one.name] = await stack.enter_async_context(cluster)
-        registry, client = await _registry(settings, stack)
+        registry, client = await _registry(settings, stack, patience)
         images = RegistryImages(client)
         observer = PoolObserver(
             settings=settings,
@@ -131,12 +158,15 @@ async def open_app(settings: Settings, *, on_change: OnChange | None = None) -> 
             observer=observer,
             clusters=clusters,
             builders=await _builders(settings, client, registry),
+            server_ended=server.ended if server else None,
             replica=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}",
         )
 
 
 @asynccontextmanager
-async def watching(app: App, *clusters: ClusterName) -> AsyncIterator[None]:
+async def watching(
+    app: App, *clusters: ClusterName, seconds: float = SYNC_SECONDS
+) -> AsyncIterator[None]:
     """Run the watches of some clusters until they know everything, for one-shot commands.
 
     Raise Transient if a cluster does not answer in time.
@@ -145,19 +175,19 @@ async def watching(app: App, *clusters: ClusterName) -> AsyncIterator[None]:
         tasks = [group.create_task(app.clusters[name].run()) for name in clusters]
         try:
             for name in clusters:
-                await _synced(app.clusters[name])
+                await _synced(app.clusters[name], seconds)
             yield
         finally:
             for task in tasks:
                 task.cancel()
 
 
-async def _synced(cluster: KubeCluster) -> None:
+async def _synced(cluster: KubeCluster, seconds: float) -> None:
     try:
-        async with asyncio.timeout(SYNC_SECONDS):
+        async with asyncio.timeout(seconds):
             await cluster.synced()
     except TimeoutError as error:
-        why = "; ".join(cluster.problems) or f"no answer within {SYNC_SECONDS:.0f} s"
+        why = "; ".join(cluster.problems) or f"no answer within {seconds:.0f} s"
         raise Transient(f"cluster {cluster.name}: {why}") from error
 
 
@@ -180,13 +210,15 @@ def _credentials(one: ClusterSettings, clock: Clock) -> "ClusterCredentials":
 
 
 async def _registry(
-    settings: Settings, stack: AsyncExitStack
+    settings: Settings, stack: AsyncExitStack, patience: Patience
 ) -> tuple[RegistryAccess, "RegistryClient"]:
     from watcher.clients import registry
 
     said = settings.registry
-    access = registry.RegistrySettings(
-        ca_files=said.ca_files, insecure_hosts=frozenset(said.plain_http)
+    access = replace(
+        patience.registry or registry.RegistrySettings(),
+        ca_files=said.ca_files,
+        insecure_hosts=frozenset(said.plain_http),
     )
     logins = registry.Credentials()
     if said.auth_file:
@@ -268,6 +300,7 @@ async def serve(
     *,
     stop: asyncio.Event | None = None,
     ready: Callable[[App, int], None] | None = None,
+    patience: Patience = USUAL,
 ) -> None:
     """Run the service until told to stop; `ready` is told the app and the port of its pages."""
     from watcher.metrics import Metrics
@@ -280,7 +313,7 @@ async def serve(
         if planning is not None:
             planning.changed(cluster, kind, name)
 
-    async with open_app(settings, on_change=moved) as app:
+    async with open_app(settings, on_change=moved, patience=patience, alone=True) as app:
         leadership = Leadership(app.store, app.replica, metrics)
         places = [(pool.cluster, pool.pool) for pool in settings.pools]
         planning = Planning(app.planner, leadership, places)
@@ -302,6 +335,7 @@ async def serve(
             "web": web,
             **{f"watch {name}": _watched(c, planning) for name, c in app.clusters.items()},
             **_workers(app, metrics),
+            **({"store server": app.server_ended} if app.server_ended else {}),
         }
         await run(parts, drain_seconds=settings.work.drain_seconds, stop=stop)
 

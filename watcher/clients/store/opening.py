@@ -10,7 +10,7 @@ from pathlib import Path
 
 import structlog
 
-from watcher.clients.store.embedded import embedded
+from watcher.clients.store.embedded import Server, embedded
 from watcher.clients.store.redis_connect import check, from_url
 from watcher.clients.store.redis_store import RedisStore
 from watcher.ports import Refused
@@ -28,15 +28,24 @@ async def opened(
     `alone`: be the owner of the embedded server or raise Refused, as a service must; commands
     beside it join the running server.
     """
+    async with opened_with_server(settings, state_dir=state_dir, alone=alone) as (store, _):
+        yield store
+
+
+@asynccontextmanager
+async def opened_with_server(
+    settings: RedisSettings, *, state_dir: Path, alone: bool = False
+) -> AsyncIterator[tuple[RedisStore, Server | None]]:
+    """As `opened`, with the embedded server to watch over; None where `redis.url` is set."""
     if settings.url:
         async with _connected(settings.url, settings) as store:
-            yield store
+            yield store, None
         return
     async with (
         embedded(state_dir, alone=alone) as server,
         _connected(server.url, settings) as store,
     ):
-        yield store
+        yield store, server
 
 
 @asynccontextmanager
