@@ -256,17 +256,17 @@ def test_ctrl_c_leaves_nothing_behind(terminal: Terminal) -> None:
 def test_plain_lines_until_a_signal_that_leaves_nothing_behind(
     demo: Demo, number: signal.Signals, moment: str
 ) -> None:
-    process = subprocess.Popen(
-        demo.command("--yes", *QUICK), env=demo.environment, stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    with process.stdout:
+    command = demo.command("--yes", *QUICK)
+    with subprocess.Popen(
+        command, env=demo.environment, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
         for line in process.stdout:
             assert "\x1b" not in line
             assert re.match(r"\d\d:\d\d:\d\d \S", line)
             if re.search(moment, line):
                 process.send_signal(number)
-        assert process.wait(LONGEST) == 130
+    assert process.returncode == 130
 
 
 class Silent:
