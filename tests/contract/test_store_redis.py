@@ -1,6 +1,7 @@
 """What only the store in Redis can get wrong: connections, permissions, settings, restarts."""
 
 import asyncio
+import re
 import shutil
 import socket
 import tempfile
@@ -262,6 +263,30 @@ async def test_all_keys_live_in_one_slot_of_a_cluster(clock: ManualClock) -> Non
         assert await store.lead("a", 10)
         keys = await client.keys("*")
         assert {key.split(b":")[0] for key in keys} == {b"{relayer}"}
+
+
+@REAL
+async def test_the_documented_rights_are_enough() -> None:
+    page = Path(__file__).parents[2] / "docs/decisions/0003-embedded-store.md"
+    named = re.search(r"^`(\+@read .*)`\.$", page.read_text(), re.MULTILINE)
+    assert named
+    rights = ["~{relayer}*", *named[1].split()]
+    async with own_server("--user", "relayer", "on", f">{PASSWORD}", *rights) as path:
+        url = f"unix://relayer@{path}"
+        async with client_of(url, password=PASSWORD) as client:
+            await check(client, allow_unsafe=True)
+            store = RedisStore(client)
+            await put(store, a_build("b1"))
+            await store.add_log("b1", ["line"])
+            leased = await take(store)
+            await store.renew(leased, 10)
+            await store.wait_due(0.01)
+            await store.bury(leased, "why", entry("b1"))
+            assert await store.lead("a", 10)
+            assert len(await store.audit()) == 2
+        async with client_of(url, password=PASSWORD) as client:
+            with pytest.raises(Refused, match="permissions"):
+                await RedisStore(client, prefix="other").owner("build:k")
 
 
 async def test_the_servers_clock_counts_unless_a_test_has_its_own(running: Server) -> None:

@@ -1,0 +1,1 @@
+"""One worker per queue, run as programs of their own by `bench.takeover`."""
