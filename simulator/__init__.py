@@ -1,1 +1,1 @@
-"""A cluster and a registry that behave, for the demo and the tests. Never imported by the product."""
+"""A cluster and a registry that behave, for the demo and the tests, never for the product."""

@@ -13,16 +13,13 @@ settings.register_profile(
 settings.register_profile("dev", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("ci" if os.environ.get("CI") == "true" else "dev")
 
-PROGRAMS = {"redis": "redis-server"}
-"""Part → program, where they differ."""
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A missing real program skips the test with the reason; with CI=true it fails instead."""
     on_ci = os.environ.get("CI") == "true"
     for item in items:
         for mark in item.iter_markers("real"):
-            missing = [part for part in mark.args if shutil.which(PROGRAMS.get(part, part)) is None]
+            missing = [part for part in mark.args if shutil.which(part) is None]
             if missing and not on_ci:
                 reason = f"needs {', '.join(missing)}: `make real-parts` installs it (root and apt)"
                 item.add_marker(pytest.mark.skip(reason=reason))
@@ -32,5 +29,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _real_parts_are_there_on_ci(request: pytest.FixtureRequest) -> None:
     for mark in request.node.iter_markers("real"):
         for part in mark.args:
-            program = PROGRAMS.get(part, part)
-            assert shutil.which(program), f"{program} must be installed where CI=true"
+            assert shutil.which(part), f"{part} must be installed where CI=true"

@@ -54,3 +54,16 @@ def test_the_readme_s_configuration_is_one_the_service_takes() -> None:
 
     text = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[0]
     assert load_text(text).pools[0].pool == "infra"
+
+
+def test_every_real_program_a_test_needs_is_installed_where_that_is_possible() -> None:
+    installed = (ROOT / "tests/install-real-parts").read_text()
+    marks = re.compile(r"mark\.real\(([^)]*)\)")
+    needed = {
+        name
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for arguments in marks.findall(path.read_text())
+        for name in re.findall(r'"([\w-]+)"', arguments)
+    }
+    assert needed
+    assert {name for name in needed if f"command -v {name} " not in installed} == set()

@@ -25,7 +25,7 @@ from watcher.people import People
 from watcher.ports import Transient
 from watcher.settings import Settings
 
-pytestmark = pytest.mark.real("redis")
+pytestmark = pytest.mark.real("redis-server")
 
 LEASE = QUICK.lease_seconds
 AUTO = Policy(approval=ApprovalRules(auto=True), soak_seconds=0)
