@@ -170,7 +170,12 @@ class FakeStore:
         return [Stored(r.job, r.version) for r in rows if r.job.is_ended is ended]
 
     async def history(self, cluster: str, pool: str, limit: int) -> list[Stored]:
-        raise AssertionError("no unit test asks for it")
+        rows = [
+            r
+            for r in reversed(self.rows.values())
+            if isinstance(r.job, Update) and (r.job.cluster, r.job.pool) == (cluster, pool)
+        ]
+        return [Stored(r.job, r.version) for r in rows[:limit]]
 
     async def audit(self, job_id: str | None = None, limit: int = 1000) -> list[AuditEntry]:
         return [e for e in self.entries if job_id in (None, e.job)][-limit:]

@@ -18,6 +18,8 @@ from watcher.core.release import (
     expected_base,
     release_state,
 )
+from watcher.core.update import Update
+from watcher.core.update_events import UpdateState as S
 from watcher.ports import Cluster, Images, Refused, Store, Unseen
 from watcher.settings import Settings
 
@@ -153,7 +155,19 @@ class PoolObserver:
         on_cluster = dict.fromkeys(
             lineage.refused_builds(pool.meta.annotations), "that build was rolled back on this pool"
         )
-        return {**on_cluster, **await self.store.remembered(cluster, pool.name)}
+        return {
+            **await self._ended(cluster, pool),
+            **on_cluster,
+            **await self.store.remembered(cluster, pool.name),
+        }
+
+    async def _ended(self, cluster: ClusterName, pool: Pool) -> Mapping[str, str]:
+        """What a person decided against by the pool's newest update: rejected, or taken over."""
+        for stored in await self.store.history(cluster, pool.name, 1):
+            job = stored.job
+            if isinstance(job, Update) and job.state in (S.REJECTED, S.STUCK):
+                return {job.target.build_key: f"{job.id} is {job.state}: {job.ended_because}"}
+        return {}
 
 
 def _why_unseen(view: ClusterView, pool: str) -> str:

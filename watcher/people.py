@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import NoReturn
 
 from watcher.core import approval
+from watcher.core.build import Build, BuildFailed
 from watcher.core.facts import Digest
 from watcher.core.jobs import Job
 from watcher.core.transition import IllegalTransition
@@ -81,12 +82,37 @@ class People:
                 )
             event = Rejected(by, reason)
             after = await self._stepped(update, event, by, now)
-            # Remembered first: a crash in between then forgets nothing that was decided.
             why = f"{by} rejected it {now:%Y-%m-%d %H:%M} UTC" + (f": {reason}" if reason else "")
-            await self.store.remember(update.cluster, update.pool, update.target.build_key, why)
             if await self._saved(stored, after, [event], by, now):
+                # Only now: a decision that came too late must not count against the build. For
+                # a crash in between, the observer reads the newest update too.
+                await self.store.remember(update.cluster, update.pool, update.target.build_key, why)
                 return Outcome(after, f"{after.id} is rejected; the cluster was not touched")
         raise Declined(f"{update_id} keeps changing; look at it again")
+
+    async def cancel_build(self, build_id: str, *, by: str, reason: str = "") -> Build:
+        """End a build that has not ended; whoever works on it stops at the next renewal.
+
+        The updates that wait for it fail with this as their reason, their clusters untouched.
+        Raise Declined, or KeyError if there is none.
+        """
+        because = f"cancelled by {by}" + (f": {reason.strip()[:500]}" if reason.strip() else "")
+        for _ in range(TRIES):
+            stored = await self.store.get(build_id)
+            if not isinstance(stored.job, Build):
+                raise KeyError(build_id)
+            if stored.job.is_ended:
+                raise Declined(f"{build_id} is {stored.job.state} already")
+            now, event = self.clock.now(), BuildFailed(because)
+            after = step(stored.job, event, now=now)
+            change = Change(job=after, expected=stored.version, due_in_seconds=None)
+            try:
+                await self.store.commit([change], [audit_entry(after, event, by=by, now=now)])
+            except Conflict:
+                continue
+            assert isinstance(after, Build)
+            return after
+        raise Declined(f"{build_id} keeps changing; look at it again")
 
     async def _update(self, update_id: str) -> tuple[Stored, Update]:
         stored = await self.store.get(update_id)
