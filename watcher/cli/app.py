@@ -241,6 +241,23 @@ def revive(
     session.carry_out(ctx, config, lambda s: deciding.revive(s, job, output))
 
 
+@app.command()
+def cancel(
+    ctx: typer.Context,
+    build: Annotated[str, typer.Argument(metavar="BUILD", help="Id of a build.")],
+    reason: Annotated[str, typer.Option(help="Why; kept with the build.")] = "",
+    config: Config = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Cancel a build that runs or waits.
+
+    The updates that wait for it fail; their clusters are not touched.
+    """
+    from watcher.cli import deciding, session
+
+    session.carry_out(ctx, config, lambda s: deciding.cancel(s, build, reason, output))
+
+
 @app.command("check-config")
 def check_config(ctx: typer.Context, config: Config = None, output: Output = Format.TABLE) -> None:
     """Check the configuration and print it.

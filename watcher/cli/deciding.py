@@ -153,3 +153,18 @@ async def revive(settings: Settings, job_id: str, form: Format) -> Code:
     else:
         say(f"{job_id} is in the queue again")
     return Code.OK
+
+
+async def cancel(settings: Settings, build_id: str, reason: str, form: Format) -> Code:
+    """End a build that has not ended."""
+    async with the_store(settings) as store:
+        people = People(store=store, clock=SystemClock())
+        try:
+            build = await people.cancel_build(build_id, by=identity(), reason=reason)
+        except KeyError:
+            raise NotFound(f"there is no build {build_id}; `relayer status` lists them") from None
+    if form is Format.JSON:
+        output.as_json({"cancelled": build.id, "state": build.state})
+    else:
+        say(f"{build.id} is cancelled; the updates that waited for it fail, nothing was touched")
+    return Code.OK
