@@ -7,10 +7,10 @@ repeatable: a second pass over an unchanged pool finds the update of the first a
 import hashlib
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from watcher.core import preconditions
+from watcher.core import approval, preconditions
 from watcher.core.build import Build, BuildState
 from watcher.core.drift import Asked, Decision, Hold, InStep, Observation, Rebuild, decide
 from watcher.core.facts import ClusterName, Digest, PoolName
@@ -34,6 +34,8 @@ from watcher.ports import (
 )
 from watcher.settings import Settings
 
+AFTER_FAILURE_SECONDS = 1800.0
+"""What failed is proposed again after this long, unless a person asks sooner."""
 TRIES = 5
 """How often a proposal is made anew when somebody else changed the same records."""
 NO_RECIPE = Digest("sha256:" + hashlib.sha256(b"").hexdigest())
@@ -92,15 +94,50 @@ class Planner:
 
     async def pass_over(self, cluster: ClusterName, pool: PoolName) -> Plan:
         """One look at a pool by the service itself: decide, and propose what is needed."""
-        plan = await self.plan(cluster, pool)
-        await self.store.put_view(f"pool:{cluster}/{pool}", _shown(plan, self.clock.now()))
+        try:
+            plan = await self._calmed(await self.plan(cluster, pool))
+        except OutsideError as error:
+            await self._show(await self._unseen(cluster, pool, error))
+            raise
+        await self._show(plan)
         active = plan.active
         if isinstance(plan.decision, Rebuild) and plan.observation:
             if active is None or (active.kind is Kind.LAYERED and active.state in NOT_BEGUN):
                 await self._propose(plan.observation, plan.decision, by=RELAYER)
         elif isinstance(plan.decision, InStep) and active and active.requested_by == RELAYER:
             await self._withdraw(active, plan.decision.because)
+        if plan.observation and active and active.kind is Kind.STOCK:
+            await self._renew_stock(plan.observation, active)
         return plan
+
+    async def _calmed(self, plan: Plan) -> Plan:
+        """Hold what failed a moment ago: tried at every look, a 403 would fill the audit."""
+        if not isinstance(plan.decision, Rebuild) or plan.active:
+            return plan
+        wanted = plan.decision.recipe.build_key
+        for stored in await self.store.history(plan.cluster, plan.pool, 1):
+            last = stored.job
+            if not isinstance(last, Update) or last.state is not UpdateState.FAILED:
+                continue
+            again = last.changed_at + timedelta(seconds=AFTER_FAILURE_SECONDS)
+            if last.target.build_key == wanted and self.clock.now() < again:
+                because = (
+                    f"{last.id} failed: {last.ended_because}; tried again {again:%H:%M} UTC, "
+                    f"or by `relayer rebuild {plan.cluster}/{plan.pool}`"
+                )
+                return replace(plan, decision=Hold(plan.pool, because))
+        return plan
+
+    async def _renew_stock(self, seen: Observation, active: Update) -> None:
+        """Ask anew when what was asked about is no more: the release moved, or the policy did."""
+        if not isinstance(seen.base, Base):
+            return
+        update = self._stock_update(seen, seen.base, active.requested_by)
+        stored = await self.store.get(active.id)
+        if stored.job.state not in NOT_BEGUN or _same(active, update):
+            return
+        why = f"{update.because}; asked anew, as the release or the policy of the pool changed"
+        await self._commit_new(replace(update, because=why), replaces=stored)
 
     async def rebuild(
         self, cluster: ClusterName, pool: PoolName, *, by: str, allow_downgrade: bool = False
@@ -109,6 +146,9 @@ class Planner:
         plan = await self.plan(cluster, pool, asked=Asked(by, downgrade=allow_downgrade))
         if not isinstance(plan.decision, Rebuild) or plan.observation is None:
             raise Declined(plan.decision.because)
+        rules = self._policy(cluster, pool).approval
+        if rules.auto and (why := approval.why_not(rules, by)):
+            raise Declined(why)  # asking is all it takes there
         if plan.active and plan.active.state not in NOT_BEGUN:
             raise Declined(f"{plan.active.id} is {plan.active.state}; wait for its end")
         await self.store.forget(cluster, pool)
@@ -134,6 +174,22 @@ class Planner:
             return (await self.people.approve(update.id, by=by)).update
         except Declined:
             return update  # not an approver: somebody else must say yes
+
+    async def _show(self, plan: Plan) -> None:
+        view = _shown(plan, self.clock.now())
+        await self.store.put_view(f"pool:{plan.cluster}/{plan.pool}", view)
+
+    async def _unseen(self, cluster: ClusterName, pool: PoolName, error: OutsideError) -> Plan:
+        """Return what people shall see while looks at a pool fail, instead of an old decision."""
+        active = await self._active(cluster, pool)
+        return Plan(
+            cluster=cluster,
+            pool=pool,
+            observation=None,
+            decision=Hold(pool, f"cannot be looked at, and is tried again: {error}"),
+            unmet=(),
+            active=active.job if active and isinstance(active.job, Update) else None,
+        )
 
     def _policy(self, cluster: ClusterName, pool: PoolName) -> Policy:
         configured = self.settings.pool(cluster, pool)
