@@ -50,7 +50,7 @@ async def until(condition: Callable[[], object], *, seconds: float = 5.0) -> Non
     """Returns when the condition holds; fails when it does not in time."""
     try:
         async with asyncio.timeout(seconds):
-            while not condition():  # noqa: ASYNC110 (what is waited for tells nobody)
+            while not condition():
                 await asyncio.sleep(0.002)
     except TimeoutError:
         raise AssertionError("it did not happen in time") from None
