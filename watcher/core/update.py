@@ -74,7 +74,10 @@ class Policy:
 
     def digest(self) -> Digest:
         """A digest of all of it; part of every binding."""
-        text = json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        said = asdict(self)
+        for window in said["windows"]:
+            window["hours"] = float(window["hours"])  # 4 and 4.0 are the same policy
+        text = json.dumps(said, sort_keys=True, separators=(",", ":"))
         return Digest("sha256:" + hashlib.sha256(text.encode()).hexdigest())
 
 
