@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from watcher.core import lineage, mco
 from watcher.core.cluster import ClusterView, MachineConfig, Pool
@@ -48,7 +48,9 @@ class PoolObserver:
         if configured is None:
             return Unseen(f"{cluster}/{pool} is not in the configuration")
         source = self.clusters[cluster]
-        view = await source.fresh_view() if fresh else source.view()
+        view = source.view()
+        if fresh:  # which leaves the nodes out
+            view = replace(await source.fresh_view(), nodes=view.nodes)
         seen = view.pools.get(pool)
         if view.cluster_version is None or seen is None:
             return Unseen(_why_unseen(view, pool))
@@ -83,6 +85,7 @@ class PoolObserver:
             running=await self._running(view, pool, version, architectures[:1]),
             would_win=would_win.meta.name if would_win else "",
             our_name=mco.override_name(pool.name),
+            also_hit=mco.also_hit(view, pool, version=version),
             override=view.machine_configs.get(mco.override_name(pool.name)),
             owner=next(owners, ""),
             stock_by=said.get(lineage.STOCK_BY, ""),
@@ -110,7 +113,7 @@ class PoolObserver:
         try:
             recipe = await asyncio.to_thread(self.load_recipe, name)
         except (Refused, Malformed) as error:
-            return RecipeBroken(name, str(error))
+            return RecipeBroken(name, str(error).removeprefix(f"recipe {name}: "))
         key = ""
         if isinstance(base, Base):
             builder = self.settings.recipe(name).builder

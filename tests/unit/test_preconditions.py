@@ -8,6 +8,7 @@ import pytest
 
 from tests.facts import (
     OURS,
+    RECIPE_DIGEST,
     T0,
     a_policy,
     a_pool,
@@ -17,12 +18,14 @@ from tests.facts import (
     an_update,
     approved,
     conditions,
+    digest,
     image,
     running,
     seconds,
 )
 from watcher.core import preconditions
-from watcher.core.drift import Observation
+from watcher.core.drift import Observation, RecipeBroken, RecipeSeen
+from watcher.core.facts import PoolName
 from watcher.core.preconditions import PRECONDITIONS, Scene, completed_base, unmet
 from watcher.core.release import UnknownBase
 from watcher.core.update import Policy, Update, asked_by_person
@@ -93,6 +96,25 @@ ALONE = [
     (scene(seen=pool(observed_generation=0)), "the pool is updating (3 of 3)"),
     (scene(seen=pool(spec_configuration="rendered-new")), "the pool is updating (3 of 3)"),
     (scene(pull_problem="401"), "nodes cannot pull the image: 401"),
+    (
+        scene(seen=replace(SEEN, also_hit=(PoolName("gpu"), PoolName("edge")))),
+        f"{OURS} would also change gpu, edge, as they inherit it; "
+        "give each a recipe of its own first",
+    ),
+    (
+        scene(seen=replace(SEEN, recipe=RecipeBroken("gpu", "line 3"))),
+        "recipe gpu cannot be used: line 3",
+    ),
+    (
+        scene(seen=replace(SEEN, recipe=RecipeSeen(name="gpu", digest=digest("x"), build_key="x"))),
+        "recipe gpu changed since its image was built",
+    ),
+    (
+        scene(
+            seen=replace(SEEN, recipe=RecipeSeen(name="gpu", digest=RECIPE_DIGEST, build_key="x"))
+        ),
+        "the pool's architectures or the builder changed since its image was built",
+    ),
     (scene(update=windowed(LATER)), "the next window opens 2026-11-19 02:00 UTC"),
     (scene(update=windowed(NEVER)), "none of the pool's windows opens within a week"),
 ]

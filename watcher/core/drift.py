@@ -54,6 +54,8 @@ class Observation:
     would_win: str
     """Which MachineConfig's image the pool would get if our override were there."""
     our_name: str
+    also_hit: tuple[PoolName, ...] = ()
+    """Other pools that inherit our override: they would change too, unasked."""
     override: MachineConfig | None = None
     """Our own MachineConfig as it is, whether it wins or not."""
     owner: str = ""
@@ -172,12 +174,22 @@ def _not_ours(seen: Observation) -> str | None:
             f"MachineConfig {seen.would_win} would win over {seen.our_name}; "
             "remove its osImageURL or rename it to sort before ours"
         )
+    if seen.also_hit:
+        return also_changes(seen)
     if seen.paused_for:
         return (
             f"the pool is still paused by Relayer for {seen.paused_for}; "
             "see that update, and unpause the pool when it is well"
         )
     return None
+
+
+def also_changes(seen: Observation) -> str:
+    """Return the sentence about pools that would change without anybody having been asked."""
+    return (
+        f"{seen.our_name} would also change {', '.join(seen.also_hit)}, as they inherit it; "
+        "give each a recipe of its own first"
+    )
 
 
 def _difference(seen: Observation, base: Base, recipe: RecipeSeen) -> str:

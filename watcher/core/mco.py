@@ -108,14 +108,32 @@ def winner(
     return ordered[-1]
 
 
+def _ours(pool: Pool) -> MachineConfig:
+    meta = Meta(name=override_name(pool.name), labels={ROLE: pool.name})
+    return MachineConfig(meta=meta, os_image_url="ours-if-applied")
+
+
 def winner_if_applied(view: ClusterView, pool: Pool, *, version: str) -> MachineConfig | None:
     """Return who would win if our override were there with some image."""
-    name = override_name(pool.name)
-    ours = MachineConfig(
-        meta=Meta(name=name, labels={ROLE: pool.name}), os_image_url="ours-if-applied"
-    )
-    others = [mc for mc in view.machine_configs.values() if mc.meta.name != name]
+    ours = _ours(pool)
+    others = [mc for mc in view.machine_configs.values() if mc.meta.name != ours.meta.name]
     return winner(pool, [*others, ours], version=version)
+
+
+def also_hit(view: ClusterView, pool: Pool, *, version: str) -> tuple[PoolName, ...]:
+    """Return the other pools whose image our override of `pool` would change: they inherit it.
+
+    A pool with an override of its own that wins there is not among them.
+    """
+    ours = _ours(pool)
+    others = [mc for mc in view.machine_configs.values() if mc.meta.name != ours.meta.name]
+    return tuple(
+        other.name
+        for other in view.pools.values()
+        if other.name != pool.name
+        and selects(other.machine_config_selector, ours.meta.labels)
+        and winner(other, [*others, ours], version=version) is ours
+    )
 
 
 def pools_hit(view: ClusterView, machine_config: MachineConfig) -> tuple[PoolName, ...]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from watcher.core import mco, windows
-from watcher.core.drift import Observation
+from watcher.core.drift import Observation, RecipeBroken, also_changes
 from watcher.core.facts import Digest
 from watcher.core.release import Base, UnknownBase
 from watcher.core.update import Policy, Update, asked_by_person
@@ -103,6 +103,25 @@ def _ours_would_win(scene: Scene, seen: Observation) -> str | None:
     return None
 
 
+def _alone(scene: Scene, seen: Observation) -> str | None:
+    return also_changes(seen) if seen.also_hit else None
+
+
+def _built_as_wanted(scene: Scene, seen: Observation) -> str | None:
+    """What a person or the policy approved is bound to the recipe and to what it was built for."""
+    target, recipe = scene.update.target, seen.recipe
+    if scene.update.kind is Kind.STOCK:
+        return None
+    if isinstance(recipe, RecipeBroken):
+        return f"recipe {recipe.name} cannot be used: {recipe.because}"
+    if recipe.digest != target.recipe_digest:
+        return f"recipe {recipe.name} changed since its image was built"
+    same_base = isinstance(seen.base, Base) and seen.base.image.digest == target.base.digest
+    if same_base and recipe.build_key != target.build_key:
+        return "the pool's architectures or the builder changed since its image was built"
+    return None
+
+
 def _pullable(scene: Scene, seen: Observation) -> str | None:
     return f"nodes cannot pull the image: {scene.pull_problem}" if scene.pull_problem else None
 
@@ -152,6 +171,8 @@ PRECONDITIONS: tuple[Precondition, ...] = (
     _not_owned,
     _no_stream,
     _ours_would_win,
+    _alone,
+    _built_as_wanted,
     _not_a_downgrade,
     lambda scene, seen: _degraded(seen),
     lambda scene, seen: _paused(seen),
