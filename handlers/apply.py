@@ -7,6 +7,8 @@ release, pool and override are read again. A repeat after a crash sees its own w
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import structlog
+
 from watcher.core import lineage, mco
 from watcher.core.cluster import ClusterView, MachineConfig
 from watcher.core.facts import ClusterName
@@ -14,6 +16,8 @@ from watcher.core.update import Update
 from watcher.core.update_events import Applied, Apply, Kind, NotApplied, TakenOver
 from watcher.ports import Cluster, FieldConflict, Refused, StillOurs
 from watcher.scout import Scout
+
+log = structlog.get_logger()
 
 Outcome = Applied | NotApplied | TakenOver
 
@@ -30,24 +34,44 @@ class ApplyHandler:
         live = await cluster.fresh_view()
         ours = live.machine_configs.get(name)
         if _is_done(update, ours):
-            await self._mark(update, cluster, live)
+            await self._noted(update, cluster, live)
             return Applied()
         if not _is_as_before(update, ours):
             now = ours.os_image_url if ours else "nothing"
             return TakenOver(f"somebody changed {name} to {now} after the update was cleared")
         unmet = await self._unmet(update, cluster)
         if unmet:
-            return NotApplied("not applied: " + "; ".join(unmet))
+            return await self._not_applied(update, cluster, "not applied: " + "; ".join(unmet))
         await still_ours()
         try:
+            if update.kind is Kind.STOCK:
+                # First: without this note the next look would layer the pool again.
+                await self._mark(update, cluster, live)
             await self._change(update, action, cluster, name)
         except FieldConflict as conflict:
-            return NotApplied(str(conflict))
+            return await self._not_applied(update, cluster, str(conflict))
         except Refused as refusal:
             # Said no: the next attempt would read the same state. Nothing was written.
-            return NotApplied(str(refusal))
-        await self._mark(update, cluster, live)
+            return await self._not_applied(update, cluster, str(refusal))
+        if update.kind is Kind.LAYERED:
+            await self._noted(update, cluster, live)
         return Applied()
+
+    async def _not_applied(self, update: Update, cluster: Cluster, because: str) -> NotApplied:
+        """Take back the note of a wish that did not come true."""
+        if update.kind is Kind.STOCK:
+            try:
+                await cluster.annotate_pool(update.pool, {lineage.STOCK_BY: None})
+            except Refused as refusal:
+                log.warning("note_not_taken_back", update=update.id, cause=str(refusal))
+        return NotApplied(because)
+
+    async def _noted(self, update: Update, cluster: Cluster, live: ClusterView) -> None:
+        try:
+            await self._mark(update, cluster, live)
+        except Refused as refusal:
+            # Nodes may be rolling already: following them matters more than a note.
+            log.warning("note_not_written", update=update.id, cause=str(refusal))
 
     async def _unmet(self, update: Update, cluster: Cluster) -> list[str]:
         try:

@@ -248,7 +248,8 @@ async def test_a_request_for_the_stock_image_deletes_ours_and_is_kept_on_the_poo
     scene = Scene()
     update = await cleared_for_stock(scene)
     assert await scene.apply(update, Apply(NEW), ours) == Applied()
-    assert scene.cluster.writes == ["delete", f"annotate {lineage.STOCK_BY}"]
+    # The note first: a process that died in between must not let the pool be layered again.
+    assert scene.cluster.writes == [f"annotate {lineage.STOCK_BY}", "delete"]
     assert scene.cluster.pools["infra"].meta.annotations == {lineage.STOCK_BY: "bob"}
 
 
@@ -259,4 +260,4 @@ async def test_a_request_for_the_stock_image_repeated_after_a_crash_is_still_kep
     with pytest.raises(Transient):
         await scene.apply(update, Apply(NEW), ours)
     assert await scene.apply(update, Apply(NEW), ours) == Applied()
-    assert scene.cluster.writes == ["delete", f"annotate {lineage.STOCK_BY}"]
+    assert scene.cluster.writes == [f"annotate {lineage.STOCK_BY}", "delete"]
