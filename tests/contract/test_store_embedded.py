@@ -170,6 +170,7 @@ async def open_alone(settings: RedisSettings, state_dir: Path) -> None:
 
 
 async def test_only_the_owner_can_read_what_is_stored(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir(mode=0o755)
     async with started(tmp_path) as server:
         for path in (server.socket, *(tmp_path / "store").rglob("*")):
             assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path

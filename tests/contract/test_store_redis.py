@@ -86,6 +86,21 @@ async def test_a_redis_that_may_lose_records_is_refused_with_the_remedy() -> Non
         assert len(await check(client, allow_unsafe=True)) == 2
 
 
+async def test_a_redis_that_is_too_old_is_refused(tmp_path: Path) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        said = b"redis_version:6.0.16\r\n"
+        while commands := await reader.read(4000):
+            for command in commands.split(b"*")[1:]:
+                is_info = b"$4\r\nINFO\r\n" in command
+                writer.write(b"$%d\r\n%s\r\n" % (len(said), said) if is_info else b"+OK\r\n")
+        writer.close()
+
+    server = await asyncio.start_unix_server(answer, tmp_path / "s")
+    async with server, client_of(f"unix://{tmp_path / 's'}") as client:
+        with pytest.raises(Refused, match=r"6\.0\.16 is too old"):
+            await check(client)
+
+
 # --- connections ----------------------------------------------------------------------------
 
 
@@ -304,7 +319,11 @@ async def test_a_record_of_a_newer_release_is_left_to_it(
     async with redis_store(running, clock, prefix="newer") as store, raw(running) as client:
         await put(store, a_build("b1"))
         await client.hset("{newer}:job:b1", "r", '{"v":2,"kind":"build","body":{}}')
-        for read in (store.get("b1"), store.jobs(JobKind.BUILD, ended=False), take(store)):
+        for read in (
+            store.get("b1"),
+            store.jobs(JobKind.BUILD, ended=False),
+            take(store, lease_seconds=600),
+        ):
             with pytest.raises(UnreadableRecord, match="newer"):
                 await read
         assert await store.claim("w", 10, list(JobKind)) is None
