@@ -53,12 +53,18 @@ class FollowHandler:
             return TakenOver(seen.sentence)
         until = update.changed_at + timedelta(seconds=update.policy.soak_seconds)
         left = (until - self.clock.now()).total_seconds()
-        return Soaked() if left <= 0 else Later(min(left, self.poll_seconds))
+        if left > 0:
+            return Later(min(left, self.poll_seconds))
+        # A node that fell over is not Degraded in MCO's words: it is only missed.
+        return Soaked() if seen.phase is Phase.DONE else Later(self.poll_seconds)
 
     async def _judged(self, update: Update) -> Rollout:
         view = self.clusters[update.cluster].view()
         now = self.clock.now()
         pool = view.pools.get(update.pool)
+        if pool is None and await self._is_gone(update):
+            because = f"the pool {update.pool} was deleted; its nodes are in another pool now"
+            return Rollout(phase=Phase.TAKEN_OVER, sentence=because)
         if pool is None or now - view.observed_at > MAX_AGE:
             raise Transient(f"{update.cluster}: the pool cannot be seen now")
         expected = expectation(
@@ -88,6 +94,10 @@ class FollowHandler:
             pool=update.pool,
         )
         await self.store.audit_only(entry)
+
+    async def _is_gone(self, update: Update) -> bool:
+        """Whether the API server itself says that there is no such pool."""
+        return update.pool not in (await self.clusters[update.cluster].fresh_view()).pools
 
     async def _is_so(self, update: Update, expected: Expectation) -> bool:
         """Whether the API server itself says that somebody took over."""
