@@ -14,6 +14,8 @@ from watcher.core.cluster import ClusterView, MachineConfig, Node, Pool
 from watcher.core.update import Update
 from watcher.core.update_events import Kind
 
+NOT_THE_NODES = ("RenderDegraded", "ImageBuildDegraded", "PinnedImageSetsDegraded")
+"""Parts of a pool's Degraded that say nothing about the image that nodes are taking."""
 RENDER_ALLOWANCE = timedelta(minutes=10)
 """For rendering and for controllers that wait for each other, on top of the nodes' own time."""
 
@@ -98,6 +100,9 @@ def judge(view: ClusterView, pool: Pool, expected: Expectation, *, now: datetime
         return Rollout(phase=Phase.DONE, sentence=sentence, nodes=progress)
     updated = sum(node.updated for node in progress)
     sentence = f"{updated} of {len(progress)} nodes run it"
+    for kind in NOT_THE_NODES:
+        if pool.is_true(kind):
+            sentence += f"; {kind}, which is not about this image: {pool.message(kind)}"
     if pool.paused:
         sentence += "; the pool is paused, so no further node will take it"
     return _late_or(pool, expected, now, Phase.ROLLING, sentence, progress)
@@ -164,7 +169,8 @@ def _degraded(pool: Pool, nodes: tuple[NodeProgress, ...]) -> str | None:
         return "; ".join(
             f"node {n.name} is {n.state}: {n.reason or 'no reason given'}" for n in broken
         )
-    if pool.is_true("Degraded") or pool.is_true("NodeDegraded"):
+    others = any(pool.is_true(kind) for kind in NOT_THE_NODES)
+    if pool.is_true("NodeDegraded") or (pool.is_true("Degraded") and not others):
         said = pool.message("NodeDegraded") or pool.message("Degraded")
         return f"the pool is degraded: {said or 'no reason given'}"
     return None
