@@ -42,7 +42,9 @@ class RollBackHandler:
             await self._uncordon(cluster, pool, still_ours)
         except (FieldConflict, Refused) as error:
             return UndoFailed(f"{error}. {_what_to_do(update, pool)}")
-        outcome = await self._waited(update, cluster, now)
+        # Counts of the API server itself: a watch that lags still shows how well it was before.
+        view = replace(live, nodes=cluster.view().nodes)
+        outcome = await self._waited(update, view, pool, now)
         # Only now: a process that was dead for long must still put back what it can.
         if isinstance(outcome, Later) and now > _limit(update, pool):
             return UndoFailed(_what_to_do(update, pool))
@@ -114,11 +116,9 @@ class RollBackHandler:
                 await still_ours()
                 await cluster.uncordon(node.meta.name)
 
-    async def _waited(self, update: Update, cluster: Cluster, now: datetime) -> Outcome:
-        view = cluster.view()
-        pool = view.pools.get(update.pool)
-        if pool is None:
-            return Later(self.poll_seconds)
+    async def _waited(
+        self, update: Update, view: ClusterView, pool: Pool, now: datetime
+    ) -> Outcome:
         seen = judge(view, pool, _expected(update), now=now)
         await self.store.set_progress(update.id, _progress(seen))
         if seen.phase is Phase.DONE and not pool.paused:
