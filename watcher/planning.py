@@ -134,9 +134,10 @@ class Planning:
             plan = await self.planner.pass_over(*place)
         except OutsideError as error:
             log.warning("look_failed", cluster=place[0], pool=place[1], cause=str(error))
-            loop = asyncio.get_running_loop()
-            loop.call_later(AGAIN_SECONDS, self._again, place)
-            return
+            return self._later(place)
+        except Exception as error:  # a bug of ours: one pool must not end the service for all
+            log.error("look_crashed", cluster=place[0], pool=place[1], exc_info=error)
+            return self._later(place)
         log.debug(
             "look",
             cluster=place[0],
@@ -144,6 +145,9 @@ class Planning:
             decision=type(plan.decision).__name__,
             because=plan.decision.because,
         )
+
+    def _later(self, place: Place) -> None:
+        asyncio.get_running_loop().call_later(AGAIN_SECONDS, self._again, place)
 
     def _again(self, place: Place) -> None:
         self._dirty.add(place)
