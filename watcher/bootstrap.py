@@ -66,6 +66,14 @@ class Patience:
 USUAL = Patience()
 
 
+class Clusters(dict[ClusterName, KubeCluster]):
+    """Clusters by name. An update may outlive its cluster's place in the configuration, and
+    another replica may still have it: that is waited for and told, not a bug."""
+
+    def __missing__(self, name: ClusterName) -> KubeCluster:
+        raise Transient(f"cluster {name} is not in the configuration of this replica")
+
+
 @dataclass(frozen=True, slots=True)
 class RegistryAccess:
     settings: "RegistryClientSettings"
@@ -121,7 +129,7 @@ async def open_app(
         store, server = await stack.enter_async_context(
             opened_with_server(settings.redis, state_dir=settings.state_dir, alone=alone)
         )
-        clusters: dict[ClusterName, KubeCluster] = {}
+        clusters = Clusters()
         for one in settings.clusters:
             cluster = KubeCluster(
                 one.name,
