@@ -155,7 +155,7 @@ async def test_a_registry_that_hangs_is_given_up(registry: Running, ref: Pullspe
     fail(registry, Fault("hang", path=MANIFESTS, count=9))
     settings = await opened_with(registry, read_seconds=0.05, attempts=2)
     async with RegistryClient.opened(settings) as client:
-        with pytest.raises(Transient, match="ReadTimeout"):
+        with pytest.raises(Transient, match="no answer in time; check the network"):
             await client.manifest(ref)
 
 
@@ -178,7 +178,7 @@ async def test_an_unreachable_registry_is_transient(pauses: Pauses) -> None:
         insecure_hosts=frozenset({"127.0.0.1:1"}), use_proxy_environment=False
     )
     async with RegistryClient.opened(settings, sleep=pauses) as client:
-        with pytest.raises(Transient, match="ConnectError"):
+        with pytest.raises(Transient, match="no connection; check the name"):
             await client.exists((Repository("127.0.0.1:1/rhcos/base"), "latest"))
     assert len(pauses) == settings.attempts - 1
 

@@ -222,9 +222,19 @@ def _redirected(call: Call, target: str) -> Call:
     return replace(call, url=url, headers=kept)
 
 
+_TOLD: Mapping[type[Exception], str] = {
+    httpx.ConnectTimeout: "no connection in time; check the network and the proxy",
+    httpx.TimeoutException: "no answer in time; check the network and the registry's load",
+    httpx.ConnectError: "no connection; check the name, the port and the network",
+    httpx.RemoteProtocolError: "the answer broke off",
+}
+"""The first that fits counts."""
+
+
 def _broken(call: Call, error: Exception) -> Transient:
-    cause = clean(error) or type(error).__name__
-    return Transient(f"{call}: {type(error).__name__}: {cause}")
+    told = next((said for kind, said in _TOLD.items() if isinstance(error, kind)), "it failed")
+    cause = ": ".join(filter(None, (type(error).__name__, clean(error))))
+    return Transient(f"{call}: {told} ({cause})")
 
 
 async def _busy(call: Call, answer: httpx.Response) -> Transient:
