@@ -5,6 +5,7 @@ directory changed while it is read cannot lead out of itself. All of this blocks
 event loop use `asyncio.to_thread`.
 """
 
+import errno
 import hashlib
 import os
 import stat
@@ -20,6 +21,7 @@ from watcher.core.recipe import EntryKind, Recipe, RecipeEntry, leaves_directory
 from watcher.ports import Refused, Transient
 
 _CHUNK_BYTES = 1 << 20
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: a fifo put in place of a file must not hang us.
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -81,8 +83,8 @@ def stage_recipe(recipe: Recipe, directory: Path, *, into: Path) -> None:
     """Copy what `recipe` lists from `directory` into the empty directory `into`. Blocking.
 
     The copy holds exactly what the digest was made of, with the modes that belong to it, so that a
-    builder neither sees ignored files nor what was changed since. Raise Transient if the directory
-    is no longer what the recipe says: load it again.
+    builder neither sees ignored files nor what was changed since. Raise Transient if the disk is
+    full, or if the directory is no longer what the recipe says: load it again.
     """
     try:
         with _opened_root(directory) as root:
@@ -90,6 +92,11 @@ def stage_recipe(recipe: Recipe, directory: Path, *, into: Path) -> None:
                 _make_folders(into, entry.path)
                 _stage_entry(root, entry, into / entry.path)
     except (Refused, Transient, OSError) as error:
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            raise Transient(
+                f"recipe {recipe.name}: no room for a copy of it in {_shown(into)}:"
+                " the disk is full; free some space there"
+            ) from error
         raise Transient(
             f"recipe {recipe.name}: its directory changed since it was read ({error})"
         ) from error
