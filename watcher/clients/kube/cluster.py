@@ -20,7 +20,7 @@ from watcher.clients.kube.reflector import Pacing, Reflector, State
 from watcher.clients.kube.session import Limits, Session
 from watcher.core.cluster import ClusterView
 from watcher.core.facts import ClusterName
-from watcher.ports import Clock
+from watcher.ports import Clock, Refused
 
 NEVER = datetime.min.replace(tzinfo=UTC)
 """`observed_at` while a kind that must be known has never been read."""
@@ -65,7 +65,10 @@ class KubeCluster(Live):
 
     async def __aenter__(self) -> Self:
         """Raises Refused, with the next step, where the credentials cannot be used."""
-        await self._session.__aenter__()
+        try:
+            await self._session.__aenter__()
+        except Refused as error:  # of several clusters, say which
+            raise Refused(f"cluster {self.name}: {error}") from error
         return self
 
     async def __aexit__(
