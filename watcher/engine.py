@@ -243,6 +243,8 @@ class Worker:
         if self.meter:
             self.meter.retried(leased.job)
         named = error.retry_after_seconds if isinstance(error, Transient) else None
+        # Whatever the other side names: a rollout must not be unwatched for a day.
+        named = min(named, BACKOFF_LONGEST_SECONDS) if named else None
         pause = named or backoff_seconds(leased.attempt, spread=random.random())  # noqa: S311 - jitter
         log.warning("retry", job=leased.job.id, in_seconds=round(pause, 1), cause=str(error))
         await self.store.set_progress(leased.job.id, {"waiting": str(error)[:500]})

@@ -29,6 +29,7 @@ from watcher.core.update_events import (
     UpdateState,
 )
 from watcher.engine import (
+    BACKOFF_LONGEST_SECONDS,
     CRASHES_ALLOWED,
     Superfluous,
     Worker,
@@ -177,6 +178,16 @@ def test_a_pause_that_the_other_side_named_is_kept() -> None:
         bench.on(FollowRollout, Transient("429", retry_after_seconds=77))
         await bench.worker.once()
         assert bench.store.due_in("u-1") == 77
+
+    at_bench(run)
+
+
+def test_a_pause_that_is_named_too_long_leaves_no_rollout_unwatched() -> None:
+    async def run(bench: Bench) -> None:
+        await bench.put(ROLLING)
+        bench.on(FollowRollout, Transient("429", retry_after_seconds=86400))
+        await bench.worker.once()
+        assert bench.store.due_in("u-1") == BACKOFF_LONGEST_SECONDS
 
     at_bench(run)
 
