@@ -83,6 +83,7 @@ def labels(build: Build) -> dict[str, str]:
         images.RECIPE: build.recipe_digest,
         images.CREATED: f"{build.created_at:%Y-%m-%dT%H:%M:%SZ}",
         images.BUILD_KEY: build.key,
+        images.RELEASE: build.base_version,
     }
 
 

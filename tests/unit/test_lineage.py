@@ -1,6 +1,7 @@
 """Where an image came from: written on what is applied, read back from it."""
 
-from tests.facts import RECIPE_DIGEST, a_target, an_update, base_image, digest, image
+from handlers.build import labels
+from tests.facts import RECIPE_DIGEST, a_build, a_target, an_update, base_image, digest, image
 from watcher.core import images, lineage
 from watcher.core.images import ImageFacts
 from watcher.core.lineage import REFUSED_BUILDS, REFUSED_BUILDS_KEPT, Lineage
@@ -38,6 +39,12 @@ def test_what_is_malformed_is_unknown() -> None:
     read = lineage.from_annotations({lineage.BASE: "latest", lineage.RECIPE: "sha256:short"})
     assert (read.base, read.recipe) == (None, None)
     assert lineage.from_annotations({}) == Lineage()
+
+
+def test_an_image_says_the_release_it_was_built_for() -> None:
+    """So that going back is known as such where the override's annotations are lost."""
+    said = labels(a_build(base_version="4.16.3"))
+    assert lineage.from_image(facts(said)).release_version == "4.16.3"
 
 
 def test_an_image_says_its_lineage_by_labels_before_annotations() -> None:

@@ -12,6 +12,8 @@ REVISION = "org.opencontainers.image.revision"
 CREATED = "org.opencontainers.image.created"
 VERSION = "org.opencontainers.image.version"
 BUILD_KEY = "io.relayer.build"
+RELEASE = "io.relayer.release"
+"""Version of the release whose base it stands on: what says that another one is a downgrade."""
 RECIPE = "io.relayer.recipe"
 """Digest of the recipe the image was made from."""
 

@@ -63,6 +63,7 @@ def from_image(facts: ImageFacts) -> Lineage:
         base=_digest(said.get(images.BASE_DIGEST)),
         recipe=_digest(said.get(images.RECIPE)),
         build_key=said.get(images.BUILD_KEY, ""),
+        release_version=said.get(images.RELEASE, ""),
     )
 
 
