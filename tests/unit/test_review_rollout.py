@@ -9,6 +9,7 @@ from tests.scene import Scene
 from tests.unit.test_handlers_rollout import OLD, WAIT, applied, broken, climbed, followed, soaked
 from watcher.bootstrap import Clusters
 from watcher.core.cluster import Condition
+from watcher.core.drift import Hold
 from watcher.core.update_events import RolledBack, RolledOut, Soaked, TakenOver, UpdateState
 from watcher.planner import Plan
 from watcher.planning import Leadership, Planning
@@ -103,3 +104,16 @@ async def test_one_pool_that_cannot_be_decided_leaves_the_others_looked_at() -> 
 def test_a_cluster_that_is_no_longer_configured_is_told_by_name() -> None:
     with pytest.raises(Transient, match="cluster prod is not in the configuration"):
         Clusters()[PROD]
+
+
+async def test_a_degraded_pool_is_never_said_to_be_in_step() -> None:
+    """With the store lost in the middle of a rollout this is all that people are told."""
+    scene = Scene()
+    await applied(scene)
+    scene.cluster.render()
+    scene.cluster.begin("node-0", state="Degraded", why="rebase failed")
+    told = conditions(Updating="True", NodeDegraded="True:node-0: rebase failed")
+    scene.cluster.edit_pool(conditions=told)
+    decision = (await scene.planner.plan(PROD, INFRA)).decision
+    assert isinstance(decision, Hold)
+    assert "rebase failed" in decision.because

@@ -119,6 +119,8 @@ def decide(seen: Observation, *, now: datetime, asked: Asked | None = None) -> D
         return Hold(pool, f"runs a build that must not run here: {refused}")
     difference = _difference(seen, seen.base, seen.recipe)
     if not difference and not asked:
+        if because := degraded(seen.pool):
+            return Hold(pool, f"has the image it shall have, but {because}")
         return InStep(pool, f"runs {seen.recipe.name} on the base of {seen.base.release.version}")
     if seen.stock_by and not asked:
         return Hold(
@@ -181,6 +183,14 @@ def _not_ours(seen: Observation) -> str | None:
             f"the pool is still paused by Relayer for {seen.paused_for}; "
             "see that update, and unpause the pool when it is well"
         )
+    return None
+
+
+def degraded(pool: Pool) -> str | None:
+    """Return the sentence about a pool that MCO calls degraded, or None."""
+    for kind in ("Degraded", "NodeDegraded", "RenderDegraded"):
+        if pool.is_true(kind):
+            return f"the pool is degraded: {pool.message(kind) or kind}"
     return None
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from watcher.core import mco, windows
-from watcher.core.drift import Observation, RecipeBroken, also_changes
+from watcher.core.drift import Observation, RecipeBroken, also_changes, degraded
 from watcher.core.facts import Digest
 from watcher.core.release import Base, UnknownBase
 from watcher.core.update import Policy, Update, asked_by_person
@@ -66,10 +66,7 @@ def _paused(seen: Observation) -> str | None:
 
 
 def _degraded(seen: Observation) -> str | None:
-    for kind in ("Degraded", "NodeDegraded", "RenderDegraded"):
-        if seen.pool.is_true(kind):
-            return f"the pool is degraded: {seen.pool.message(kind) or kind}"
-    return None
+    return degraded(seen.pool)
 
 
 def _updating(seen: Observation) -> str | None:
