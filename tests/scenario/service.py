@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tests.scenario.world import CLUSTER, INFRA
-from watcher.bootstrap import App, serve
+from watcher.bootstrap import USUAL, App, Patience, serve
 from watcher.core.jobs import JobKind
 from watcher.core.update import Update
 from watcher.settings import Settings
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[App]:
+async def running(settings: Settings, *, patience: Patience = USUAL) -> AsyncIterator[App]:
     """Serve until left; whatever the service dies of is raised here."""
     stop = asyncio.Event()
     started: asyncio.Future[App] = asyncio.get_running_loop().create_future()
@@ -21,7 +21,7 @@ async def running(settings: Settings) -> AsyncIterator[App]:
         started.set_result(app)
 
     async with asyncio.TaskGroup() as group:
-        service = group.create_task(serve(settings, stop=stop, ready=ready))
+        service = group.create_task(serve(settings, stop=stop, ready=ready, patience=patience))
         await asyncio.wait((service, started), return_when=asyncio.FIRST_COMPLETED)
         if service.done():
             service.result()
