@@ -320,7 +320,7 @@ def test_who_has_lost_the_lease_commits_nothing() -> None:
     async def run(bench: Bench) -> None:
         async def frozen(job: Job, still_ours: StillOurs) -> Any:
             row = bench.store.rows[job.id]
-            row.leased_until = row.due = 0.0
+            row.lease_ends = row.due = 0
             assert await bench.store.claim("other", 30, [JobKind.UPDATE])
             with pytest.raises(LeaseLost):
                 await still_ours()
@@ -425,7 +425,7 @@ def test_a_worker_that_is_told_to_stop_hands_its_job_back_at_once() -> None:
                 await bench.worker.run()
         assert asyncio.get_running_loop().time() == 12
         assert bench.store.due_in("u-1") == 0
-        assert bench.store.rows["u-1"].leased_until == 0
+        assert bench.store.rows["u-1"].lease_ends == 0
         assert bench.store.rows["u-1"].attempts == 0
         assert await bench.job() == ROLLING
 
