@@ -86,6 +86,7 @@ class PoolObserver:
             would_win=would_win.meta.name if would_win else "",
             our_name=mco.override_name(pool.name),
             also_hit=mco.also_hit(view, pool, version=version),
+            beneath=_beneath(view, pool, version),
             override=view.machine_configs.get(mco.override_name(pool.name)),
             owner=next(owners, ""),
             stock_by=said.get(lineage.STOCK_BY, ""),
@@ -171,6 +172,13 @@ class PoolObserver:
             if isinstance(job, Update) and job.state in (S.REJECTED, S.STUCK):
                 return {job.target.build_key: f"{job.id} is {job.state}: {job.ended_because}"}
         return {}
+
+
+def _beneath(view: ClusterView, pool: Pool, version: str) -> str:
+    name = mco.override_name(pool.name)
+    others = (mc for mc in view.machine_configs.values() if mc.meta.name != name)
+    won = mco.winner(pool, others, version=version)
+    return won.meta.name if won and not mco.is_generated(won) else ""
 
 
 def _why_unseen(view: ClusterView, pool: str) -> str:

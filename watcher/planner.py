@@ -12,7 +12,16 @@ from datetime import datetime, timedelta
 
 from watcher.core import approval, preconditions
 from watcher.core.build import Build, BuildState
-from watcher.core.drift import Asked, Decision, Hold, InStep, Observation, Rebuild, decide
+from watcher.core.drift import (
+    Asked,
+    Decision,
+    Hold,
+    InStep,
+    Observation,
+    Rebuild,
+    decide,
+    not_stock,
+)
 from watcher.core.facts import ClusterName, Digest, PoolName
 from watcher.core.release import Base
 from watcher.core.update import NOT_BEGUN, Policy, Target, Update, asked_by_person
@@ -50,9 +59,9 @@ class Plan:
 
     cluster: ClusterName
     pool: PoolName
-    observation: Observation | None
+    observation: Observation | None = None
     decision: Decision
-    unmet: tuple[str, ...]
+    unmet: tuple[str, ...] = ()
     """What would stand in the way of applying it right now."""
     active: Update | None
 
@@ -74,14 +83,7 @@ class Planner:
         active = await self._active(cluster, pool)
         update = active.job if active and isinstance(active.job, Update) else None
         if isinstance(seen, Unseen):
-            return Plan(
-                cluster=cluster,
-                pool=pool,
-                observation=None,
-                decision=Hold(pool, seen.because),
-                unmet=(),
-                active=update,
-            )
+            return _held(cluster, pool, seen.because, update)
         now = self.clock.now()
         return Plan(
             cluster=cluster,
@@ -114,19 +116,19 @@ class Planner:
         """Hold what failed a moment ago: tried at every look, a 403 would fill the audit."""
         if not isinstance(plan.decision, Rebuild) or plan.active:
             return plan
+        newest = await self.store.history(plan.cluster, plan.pool, 1)
+        last = newest[0].job if newest else None
+        if not isinstance(last, Update) or last.state is not UpdateState.FAILED:
+            return plan
+        again = last.changed_at + timedelta(seconds=AFTER_FAILURE_SECONDS)
         wanted = plan.decision.recipe.build_key
-        for stored in await self.store.history(plan.cluster, plan.pool, 1):
-            last = stored.job
-            if not isinstance(last, Update) or last.state is not UpdateState.FAILED:
-                continue
-            again = last.changed_at + timedelta(seconds=AFTER_FAILURE_SECONDS)
-            if last.target.build_key == wanted and self.clock.now() < again:
-                because = (
-                    f"{last.id} failed: {last.ended_because}; tried again {again:%H:%M} UTC, "
-                    f"or by `relayer rebuild {plan.cluster}/{plan.pool}`"
-                )
-                return replace(plan, decision=Hold(plan.pool, because))
-        return plan
+        if last.target.build_key != wanted or self.clock.now() >= again:
+            return plan
+        because = (
+            f"{last.id} failed: {last.ended_because}; tried again {again:%H:%M} UTC, "
+            f"or by `relayer rebuild {plan.cluster}/{plan.pool}`"
+        )
+        return replace(plan, decision=Hold(plan.pool, because))
 
     async def _renew_stock(self, seen: Observation, active: Update) -> None:
         """Ask anew when what was asked about is no more: the release moved, or the policy did."""
@@ -162,6 +164,8 @@ class Planner:
             raise Declined(plan.decision.because)
         if seen.running is None or not seen.running.ours:
             raise Declined(f"{cluster}/{pool} has no override of Relayer's to remove")
+        if seen.beneath:
+            raise Declined(not_stock(seen))
         if plan.active and plan.active.state not in NOT_BEGUN:
             raise Declined(f"{plan.active.id} is {plan.active.state}; wait for its end")
         update = self._stock_update(seen, seen.base, by)
@@ -182,14 +186,8 @@ class Planner:
     async def _unseen(self, cluster: ClusterName, pool: PoolName, error: OutsideError) -> Plan:
         """Return what people shall see while looks at a pool fail, instead of an old decision."""
         active = await self._active(cluster, pool)
-        return Plan(
-            cluster=cluster,
-            pool=pool,
-            observation=None,
-            decision=Hold(pool, f"cannot be looked at, and is tried again: {error}"),
-            unmet=(),
-            active=active.job if active and isinstance(active.job, Update) else None,
-        )
+        update = active.job if active and isinstance(active.job, Update) else None
+        return _held(cluster, pool, f"cannot be looked at, and is tried again: {error}", update)
 
     def _policy(self, cluster: ClusterName, pool: PoolName) -> Policy:
         configured = self.settings.pool(cluster, pool)
@@ -344,6 +342,11 @@ class Planner:
             state=UpdateState.AWAITING_APPROVAL,
             image=base.image,
         )
+
+
+def _held(cluster: ClusterName, pool: PoolName, because: str, active: Update | None) -> Plan:
+    """Return the plan for a pool that cannot be seen."""
+    return Plan(cluster=cluster, pool=pool, decision=Hold(pool, because), active=active)
 
 
 def _same(active: Update, wanted: Update) -> bool:

@@ -55,6 +55,7 @@ def pool(**said: Any) -> Observation:
 DEGRADED = conditions(Updated="True", Updating="False", NodeDegraded="True:node-1 is broken")
 RENDERING = conditions(Updated="True", Updating="False", RenderDegraded="True:two images")
 UPDATING = conditions(Updated="False", Updating="True")
+UNLAYERED = an_update(state=SCHEDULED, kind=Kind.STOCK)
 ALONE = [
     (scene(), None),
     (scene(seen=None), "there is no MachineConfigPool infra in prod"),
@@ -100,6 +101,11 @@ ALONE = [
         scene(seen=replace(SEEN, also_hit=(PoolName("gpu"), PoolName("edge")))),
         f"{OURS} would also change gpu, edge, as they inherit it; "
         "give each a recipe of its own first",
+    ),
+    (
+        scene(update=UNLAYERED, seen=replace(SEEN, beneath="50-by-hand")),
+        f"without {OURS} the pool gets the image of MachineConfig 50-by-hand, "
+        "not the stock image; remove its osImageURL first",
     ),
     (
         scene(seen=replace(SEEN, recipe=RecipeBroken("gpu", "line 3"))),

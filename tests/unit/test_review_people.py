@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tests.facts import INFRA, PROD, a_policy
+from tests.facts import INFRA, PROD, a_machine_config, a_policy
 from tests.fake_store import FakeStore
 from tests.scene import Scene
 from tests.unit.test_planner import active, asked, look, save
@@ -101,6 +101,14 @@ async def test_asking_for_what_the_policy_would_approve_needs_an_approver() -> N
     assert await active(scene) is None
     await scene.planner.rebuild(PROD, INFRA, by="token:ann")
     assert await active(scene) is not None
+
+
+async def test_what_would_not_be_the_stock_image_is_not_promised_as_such() -> None:
+    """A pool that inherits from worker, or has an override of somebody else's beneath ours."""
+    scene = Scene()
+    scene.cluster.put(a_machine_config("99-worker-layers", "worker", "example.com/os:1"))
+    with pytest.raises(Declined, match="gets the image of MachineConfig 99-worker-layers"):
+        await scene.planner.stock(PROD, INFRA, by="ann")
 
 
 async def test_a_request_for_the_stock_image_is_asked_anew_when_the_cluster_moved() -> None:

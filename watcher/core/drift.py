@@ -56,6 +56,8 @@ class Observation:
     our_name: str
     also_hit: tuple[PoolName, ...] = ()
     """Other pools that inherit our override: they would change too, unasked."""
+    beneath: str = ""
+    """The MachineConfig whose image the pool would get without our override; empty: the stock."""
     override: MachineConfig | None = None
     """Our own MachineConfig as it is, whether it wins or not."""
     owner: str = ""
@@ -184,6 +186,14 @@ def _not_ours(seen: Observation) -> str | None:
             "see that update, and unpause the pool when it is well"
         )
     return None
+
+
+def not_stock(seen: Observation) -> str:
+    """Return the sentence about what would come out from under our override."""
+    return (
+        f"without {seen.our_name} the pool gets the image of MachineConfig {seen.beneath}, "
+        "not the stock image; remove its osImageURL first"
+    )
 
 
 def degraded(pool: Pool) -> str | None:

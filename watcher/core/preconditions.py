@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from watcher.core import mco, windows
-from watcher.core.drift import Observation, RecipeBroken, also_changes, degraded
+from watcher.core.drift import Observation, RecipeBroken, also_changes, degraded, not_stock
 from watcher.core.facts import Digest
 from watcher.core.release import Base, UnknownBase
 from watcher.core.update import Policy, Update, asked_by_person
@@ -100,6 +100,10 @@ def _ours_would_win(scene: Scene, seen: Observation) -> str | None:
     return None
 
 
+def _stock_is_stock(scene: Scene, seen: Observation) -> str | None:
+    return not_stock(seen) if seen.beneath and scene.update.kind is Kind.STOCK else None
+
+
 def _alone(scene: Scene, seen: Observation) -> str | None:
     return also_changes(seen) if seen.also_hit else None
 
@@ -169,6 +173,7 @@ PRECONDITIONS: tuple[Precondition, ...] = (
     _no_stream,
     _ours_would_win,
     _alone,
+    _stock_is_stock,
     _built_as_wanted,
     _not_a_downgrade,
     lambda scene, seen: _degraded(seen),
