@@ -27,7 +27,7 @@ from watcher.planner import Planner
 from watcher.planning import Leadership, Planning
 from watcher.ports import Builder, Clock, Images, Meter, Refused, Store, Transient
 from watcher.schedule import Schedule
-from watcher.service import Part, run
+from watcher.service import Part, PartEnded, run
 from watcher.settings import ClusterSettings, Settings
 
 if TYPE_CHECKING:
@@ -343,9 +343,20 @@ async def serve(
             "web": web,
             **{f"watch {name}": _watched(c, planning) for name, c in app.clusters.items()},
             **_workers(app, metrics),
-            **({"store server": app.server_ended} if app.server_ended else {}),
+            **({"store server": _store_server(app, app.server_ended)} if app.server_ended else {}),
         }
         await run(parts, drain_seconds=settings.work.drain_seconds, stop=stop)
+
+
+def _store_server(app: App, ended: Part) -> Part:
+    async def watch() -> None:
+        from watcher.clients.store.embedded_files import tail
+
+        await ended()
+        last_words = tail(app.settings.state_dir / "store")
+        raise PartEnded(f"store server ended by itself; its last words: {last_words}")
+
+    return watch
 
 
 def _watched(cluster: KubeCluster, planning: Planning) -> Part:

@@ -1,8 +1,9 @@
 """A recipe that cannot be built from, or no room to build: told, and mended by mending it."""
 
+import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from tests.scenario.service import running, update_in
 from tests.scenario.troubles import IMPATIENT, hasty, told, waits
 from tests.scenario.world import CLUSTER, CONTAINERFILE, INFRA, World, world
 from watcher.bootstrap import App
+from watcher.service import PartEnded
+from watcher.settings import Settings
 
 
 @asynccontextmanager
@@ -123,3 +126,30 @@ async def test_a_full_disk_delays_the_build_until_there_is_room(tmp_path: Path) 
                 asked = await update_in(app, "awaiting-approval")
                 assert asked.id == waiting.id
                 assert made.override_writes() == 0
+
+
+async def test_a_disk_without_any_room_ends_the_service_and_loses_nothing(tmp_path: Path) -> None:
+    """The embedded store promises that what it took is on disk: without room it must not go on."""
+    async with world(tmp_path / "world", speed=600) as made:
+        with _small_disk(tmp_path / "small", 16) as small:
+            said = replace(hasty(made), state_dir=small)
+            with pytest.raises(ExceptionGroup) as seen:
+                await _filled_while_running(said)
+            assert seen.group_contains(PartEnded, match="store server .* AOF write error")
+            (small / "ballast").unlink()
+            async with running(said, patience=IMPATIENT) as app:
+                asked = await update_in(app, "awaiting-approval")
+                assert [entry.event for entry in await app.store.audit(asked.id)] == [
+                    "Proposed",
+                    "BuildReady",
+                ]
+                await app.people.approve(asked.id, by="token:ann")
+                assert (await update_in(app, "done")).id == asked.id
+
+
+async def _filled_while_running(settings: Settings) -> None:
+    async with running(settings, patience=IMPATIENT) as app:
+        await update_in(app, "awaiting-approval")
+        with suppress(OSError):
+            (settings.state_dir / "ballast").write_bytes(bytes(16 << 20))
+        await asyncio.Event().wait()
