@@ -260,7 +260,10 @@ def _recipe(settings: Settings, name: str) -> tuple[Recipe, Path, str]:
     """Read a recipe from its directory. Blocking."""
     from watcher.clients.recipes import load_recipe
 
-    said = settings.recipe(name)
+    try:
+        said = settings.recipe(name)
+    except KeyError as error:  # a job may outlive its recipe's place in the configuration
+        raise Refused(f"recipe {name} is not in the configuration") from error
     recipe = load_recipe(
         said.path,
         name=said.name,

@@ -133,4 +133,8 @@ class Settings:
         return next(found, None)
 
     def recipe(self, name: str) -> RecipeSettings:
-        return next(recipe for recipe in self.recipes if recipe.name == name)
+        """Raise KeyError if there is none of that name."""
+        found = next((recipe for recipe in self.recipes if recipe.name == name), None)
+        if found is None:
+            raise KeyError(name)
+        return found
