@@ -1,4 +1,4 @@
-"""The memory store with what unit tests look at and bring about; its promises are contract-tested."""
+"""The memory store, with what unit tests look at and bring about; the contract tests hold it."""
 
 from collections.abc import Mapping, Sequence
 
