@@ -15,6 +15,7 @@ from watcher.core.facts import ClusterName, PoolName
 from watcher.core.jobs import Job, JobKind
 from watcher.core.release import Base
 from watcher.core.update import Update
+from watcher.core.update_events import UpdateState
 from watcher.planner import Plan
 from watcher.ports import AuditEntry, Store
 
@@ -139,7 +140,7 @@ async def status(store: Store, places: Sequence[Place], *, now: datetime) -> Row
         store.dead(),
     )
     updates = [stored.job for stored in active if isinstance(stored.job, Update)]
-    progress = await asyncio.gather(*(store.progress(update.id) for update in updates))
+    progress = await asyncio.gather(*(_progress(store, update) for update in updates))
     return {
         "at": _at(now),
         "pools": [_pool_row(views.get(f"pool:{c}/{p}"), c, p) for c, p in places],
@@ -169,7 +170,7 @@ def _pool_row(view: Mapping[str, object] | None, cluster: str, pool: str) -> Row
 
 async def update_page(store: Store, update: Update) -> Row:
     """Everything about one update: progress, its build with the log, its audit trail."""
-    progress, audit = await asyncio.gather(store.progress(update.id), store.audit(update.id))
+    progress, audit = await asyncio.gather(_progress(store, update), store.audit(update.id))
     build: Row | None = None
     log: list[str] = []
     if update.build:
@@ -185,6 +186,14 @@ async def update_page(store: Store, update: Update) -> Row:
         "log": log,
         "audit": [audit_row(entry) for entry in audit],
     }
+
+
+async def _progress(store: Store, update: Update) -> Mapping[str, object]:
+    """What moves about an update; while it waits for its build, what that waits for."""
+    own = await store.progress(update.id)
+    if update.state is UpdateState.WAITING_FOR_BUILD and update.build:
+        return {**own, **await store.progress(update.build)}
+    return own
 
 
 def _updates(jobs: Iterable[Job]) -> list[Update]:

@@ -121,7 +121,7 @@ async def test_a_full_disk_delays_the_build_until_there_is_room(tmp_path: Path) 
             (recipe / "big").write_bytes(bytes(12 << 20))
             async with running(said, patience=IMPATIENT) as app:
                 waiting = await update_in(app, "waiting-for-build")
-                await waits(app, waiting.build, "disk is full", seconds=30)
+                await waits(app, waiting.id, "disk is full")
                 ballast.unlink()
                 asked = await update_in(app, "awaiting-approval")
                 assert asked.id == waiting.id

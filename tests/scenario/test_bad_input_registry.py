@@ -44,7 +44,7 @@ async def test_a_build_waits_for_a_registry_that_does_not_answer_well(
         made.registry.faults.append(replace(fault))
         async with running(hasty(made), patience=IMPATIENT) as app:
             waiting = await update_in(app, "waiting-for-build")
-            await waits(app, waiting.build, made.registry.host, says)
+            await waits(app, waiting.id, made.registry.host, says)
             made.registry.faults.clear()
             asked = await update_in(app, "awaiting-approval")
             assert asked.id == waiting.id
