@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from simulator.apiserver.kinds import CLUSTER_VERSIONS, MACHINE_CONFIGS, POOLS
+from simulator.apiserver.kinds import CLUSTER_VERSIONS, MACHINE_CONFIGS, OS_CONFIGS, POOLS
 from simulator.cluster import PoolSpec, objects
 from simulator.cluster.world import PERSON
 from tests.scenario.service import running, update_in
-from tests.scenario.troubles import IMPATIENT, hasty, told
+from tests.scenario.troubles import IMPATIENT, hasty, told, waits
 from tests.scenario.world import CLUSTER, INFRA, OURS, World, until, world
 from watcher.bootstrap import open_app, watching
 from watcher.cli.exits import Code, explain
@@ -69,6 +69,20 @@ async def test_a_kind_that_may_not_be_read_is_told_with_the_rule_and_read_once_a
             made.api.denials.allow(POOLS.plural)
             await update_in(app, "awaiting-approval")
             assert made.override_writes() == 0
+
+
+async def test_a_kind_that_may_not_be_read_before_an_apply_is_not_taken_for_absent(
+    tmp_path: Path,
+) -> None:
+    async with world(tmp_path, speed=600) as made:
+        made.api.denials.deny(["*"], OS_CONFIGS.plural)
+        async with running(hasty(made), patience=IMPATIENT) as app:
+            asked = await update_in(app, "awaiting-approval")
+            await app.people.approve(asked.id, by="token:ann")
+            await waits(app, asked.id, "machineosconfigs", "is forbidden", "ClusterRole")
+            assert made.override_writes() == 0
+            made.api.denials.allow(OS_CONFIGS.plural)
+            assert (await update_in(app, "done")).id == asked.id
 
 
 async def test_an_apply_that_is_forbidden_ends_the_update_with_the_rule(tmp_path: Path) -> None:
