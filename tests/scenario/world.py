@@ -141,7 +141,7 @@ def _settings(directory: Path, api: ApiServer, registry: SimulatedRegistry) -> S
 async def until(condition: Callable[[], object], *, seconds: float = 20.0, what: str = "") -> None:
     """Wait for something another process or task brings about; fail after `seconds`."""
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - what is waited for is outside this process
+        while not condition():
             await asyncio.sleep(0.02)
 
 
