@@ -43,6 +43,10 @@ SYNC_SECONDS = 30.0
 """How long a one-shot command waits for a cluster before it says that it is not reachable."""
 
 
+class StoreEnded(PartEnded, Transient):
+    """The embedded server died. Nothing that was saved is lost: start again."""
+
+
 class SystemClock:
     """The real time, in UTC."""
 
@@ -357,7 +361,7 @@ def _store_server(app: App, ended: Part) -> Part:
 
         await ended()
         last_words = tail(app.settings.state_dir / "store")
-        raise PartEnded(f"store server ended by itself; its last words: {last_words}")
+        raise StoreEnded(f"store server ended by itself; its last words: {last_words}")
 
     return watch
 

@@ -10,6 +10,7 @@ import pytest
 from tests.scenario.service import running, update_in
 from tests.scenario.world import world
 from watcher.bootstrap import serve
+from watcher.cli.exits import Code, explain
 from watcher.ports import Refused
 from watcher.service import PartEnded
 
@@ -37,6 +38,9 @@ async def test_a_service_whose_own_server_dies_ends_and_goes_on_when_started_aga
         with pytest.raises(ExceptionGroup) as seen:
             await until_its_server_dies()
         assert seen.group_contains(PartEnded, match="store server ended by itself")
+        code, sentence = explain(seen.value)
+        assert code is Code.UNREACHABLE, "not a fault of ours: starting again helps"
+        assert "try again later" in sentence
         async with running(made.settings) as app:
             again = await update_in(app, "awaiting-approval")
             assert again.id == asked
