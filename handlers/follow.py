@@ -66,7 +66,11 @@ class FollowHandler:
             because = f"the pool {update.pool} was deleted; its nodes are in another pool now"
             return Rollout(phase=Phase.TAKEN_OVER, sentence=because)
         if pool is None or now - view.observed_at > MAX_AGE:
-            raise Transient(f"{update.cluster}: the pool cannot be seen now")
+            # Often only because this process has just started: soon, and without backoff.
+            raise Transient(
+                f"{update.cluster}: the pool cannot be seen now",
+                retry_after_seconds=self.poll_seconds,
+            )
         expected = expectation(
             update, override=mco.override_name(update.pool), began_at=update.changed_at
         )

@@ -17,7 +17,8 @@ from tests.builds import COPY_ONLY, Lines, Site, site_at, top_layer
 from tests.registries import PASSWORD, PrivateCa
 from watcher.clients.builders import Buildah, BuildahSettings
 from watcher.clients.builders.process import processes_of
-from watcher.clients.builders.workplace import mounts_below
+from watcher.clients.builders.workplace import Workplace, mounts_below
+from watcher.clients.registry import Credentials, RegistrySettings
 from watcher.core.facts import Pullspec
 from watcher.ports import BuildOrder, Refused, Transient
 
@@ -250,3 +251,13 @@ async def test_a_program_that_is_missing_is_refused(tmp_path: Path) -> None:
     settings = BuildahSettings(work=tmp_path, program="no-such-buildah")
     with pytest.raises(Refused, match="install it"):
         await Buildah.found(settings, RegistrySettings(), Credentials())
+
+
+async def test_buildah_is_found_while_another_process_builds_in_the_same_place(
+    tmp_path: Path,
+) -> None:
+    """Two replicas that start together must not end each other's start."""
+    settings = BuildahSettings(work=tmp_path / "work")
+    place = Workplace(settings)
+    async with place.owned():
+        assert await Buildah.found(settings, RegistrySettings(), Credentials())

@@ -57,7 +57,8 @@ class Replica:
 def replica(settings: Settings, directory: Path, name: str) -> Iterator[Replica]:
     """Start a replica; it is killed at the end if it still runs."""
     config = directory / f"{name}.yaml"
-    config.write_text(effective(settings))
+    # Replicas are pods: they share Redis, and nothing else.
+    config.write_text(effective(replace(settings, state_dir=directory / f"state-{name}")))
     started = Replica(config, directory / f"{name}.log")
     try:
         yield started

@@ -56,8 +56,9 @@ class Buildah:
     ) -> Self:
         """Ask the program for its version; raise Refused if it is not there or does not say it."""
         asked = cls(settings, registry, credentials, version=(0, 0))
-        async with asked._place.owned():
-            ended = await process.run(asked._program(["--version"], home=None), silent)
+        # Not owned: another process may build there, and asking for the version disturbs nobody.
+        asked._place.make()
+        ended = await process.run(asked._program(["--version"], home=None), silent)
         version = _VERSION.search(" ".join(ended.last_lines))
         if not version:
             raise Refused(f"{settings.program} --version does not answer as buildah does")

@@ -103,6 +103,17 @@ async def _stop(process: asyncio.subprocess.Process, program: Program) -> None:
         _signal_group(process.pid, signal.SIGKILL)
         await kill_all(program.work)
         await process.wait()
+        await _drained(process)
+
+
+async def _drained(process: asyncio.subprocess.Process) -> None:
+    """Read its output to the end: only then does asyncio close the pipe."""
+    assert process.stdout is not None
+    with suppress(TimeoutError):
+        async with asyncio.timeout(_REAP_SECONDS):
+            while await process.stdout.read(_LINE_BYTES):
+                pass
+    await asyncio.sleep(0)  # the pipe is closed in the loop's next turn
 
 
 def _signal_group(pid: int, number: int) -> None:

@@ -52,7 +52,7 @@ class Workplace:
     async def owned(self) -> AsyncIterator[None]:
         """Wait for our turn in this process; raise Transient while another process has it."""
         async with self._turn:
-            _make(self.path, self.storage, self.run, self.temporary)
+            self.make()
             lock = os.open(self.path / "lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
             try:
                 try:
@@ -64,6 +64,10 @@ class Workplace:
                 yield
             finally:
                 os.close(lock)
+
+    def make(self) -> None:
+        """Make the directories, unless they are there."""
+        _make(self.path, self.storage, self.run, self.temporary)
 
     @property
     def is_unclean(self) -> bool:
