@@ -22,7 +22,7 @@ real-parts:
 	@./tests/install-real-parts
 
 test: setup real-parts
-	$(BIN)/pytest
+	$(BIN)/pytest -q -n auto --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

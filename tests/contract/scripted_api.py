@@ -46,7 +46,7 @@ class VirtualTime:
         await asyncio.sleep(0.001)  # lets the test look between two attempts
 
 
-async def until(condition: Callable[[], object], *, seconds: float = 5.0) -> None:
+async def until(condition: Callable[[], object], *, seconds: float = 30.0) -> None:
     """Returns when the condition holds; fails when it does not in time."""
     try:
         async with asyncio.timeout(seconds):

@@ -98,7 +98,7 @@ async def test_the_view_holds_everything_once_synced() -> None:
         async with a_cluster(api) as cluster:
             assert cluster.view().observed_at == NEVER
             port: Cluster = cluster
-            async with running(cluster), asyncio.timeout(5):
+            async with running(cluster), asyncio.timeout(30):
                 await cluster.synced()
                 view = port.view()
             assert view.cluster_version is not None
@@ -116,7 +116,7 @@ async def test_one_forbidden_kind_is_a_problem_and_the_others_work() -> None:
     async with ApiServer.start() as api:
         fill(api)
         api.denials.deny(["list"], "nodes")
-        async with a_cluster(api) as cluster, running(cluster), asyncio.timeout(5):
+        async with a_cluster(api) as cluster, running(cluster), asyncio.timeout(30):
             await cluster.synced()
             view = cluster.view()
             assert list(view.pools) == ["infra"]
@@ -368,7 +368,7 @@ async def test_no_request_needs_a_right_that_is_not_listed() -> None:
     """Everything the client does here, against the one list the manifests are compared with."""
     async with ApiServer.start() as api:
         fill(api)
-        async with a_cluster(api) as cluster, running(cluster), asyncio.timeout(5):
+        async with a_cluster(api) as cluster, running(cluster), asyncio.timeout(30):
             await cluster.synced()
             await until(lambda: len(api.requests.find(watch=True)) >= 6)
             await cluster.fresh_view()

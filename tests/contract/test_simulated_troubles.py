@@ -179,7 +179,7 @@ async def test_initial_events_end_with_a_marked_bookmark(server: Server, api: Ap
 
 async def test_a_kind_can_be_away_and_come_back(server: Server, api: ApiServer) -> None:
     path = f"{MCO}/osimagestreams"
-    async with asyncio.timeout(5), server.watching(path) as events:
+    async with asyncio.timeout(30), server.watching(path) as events:
         api.set_away(OS_IMAGE_STREAMS)
         assert [event async for event in events] == []
     answer = await server.http.get(path)
@@ -259,6 +259,6 @@ async def test_thousands_of_large_events_are_served_in_one_go(
 ) -> None:
     start = api.store.revision
     _fill(api, 3000, bulk=2800)
-    async with asyncio.timeout(5), server.watching(CONFIG_MAPS, resourceVersion=start) as events:
+    async with asyncio.timeout(30), server.watching(CONFIG_MAPS, resourceVersion=start) as events:
         seen = [(await anext(events))["object"]["metadata"]["name"] for _ in range(3000)]
     assert seen == sorted(seen)
