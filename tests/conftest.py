@@ -30,3 +30,10 @@ def _real_parts_are_there_on_ci(request: pytest.FixtureRequest) -> None:
     for mark in request.node.iter_markers("real"):
         for part in mark.args:
             assert shutil.which(part), f"{part} must be installed where CI=true"
+
+
+def cannot_here(why: str) -> None:
+    """Skip because this machine cannot do it; on CI that is a failure, as nobody would see it."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{why}, and where CI=true it must be possible")
+    pytest.skip(why)

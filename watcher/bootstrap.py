@@ -10,13 +10,13 @@ import socket
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
 from watcher.clients.kube.cluster import KubeCluster
+from watcher.clock import SystemClock
 from watcher.core.facts import ClusterName
 from watcher.core.jobs import JobKind
 from watcher.core.recipe import Recipe
@@ -47,17 +47,6 @@ class StoreEnded(PartEnded, Transient):
     """The embedded server died. Nothing that was saved is lost: start again."""
 
 
-class SystemClock:
-    """The real time, in UTC."""
-
-    def now(self) -> datetime:
-        return datetime.now(UTC)  # noqa: TID251 - the one edge that reads the clock
-
-
-OnChange = Callable[[ClusterName, str, str], None]
-"""Takes cluster, kind and object name."""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
     """How long the clients wait and how often they ask again. Empty: as fits the field."""
@@ -76,6 +65,10 @@ class Clusters(dict[ClusterName, KubeCluster]):
 
     def __missing__(self, name: ClusterName) -> KubeCluster:
         raise Transient(f"cluster {name} is not in the configuration of this replica")
+
+
+OnChange = Callable[[ClusterName, str, str], None]
+"""Takes cluster, kind and object name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +115,6 @@ async def open_app(
     """Connect to everything but start nothing: the clusters' watches are for the caller to run.
 
     `alone`: own the embedded server, as the service must; a command joins a running one.
-
     Raise Refused for what a person must mend first (credentials, files), Transient for the store.
     """
     from watcher.clients.images import RegistryImages
@@ -133,18 +125,9 @@ async def open_app(
         store, server = await stack.enter_async_context(
             opened_with_server(settings.redis, state_dir=settings.state_dir, alone=alone)
         )
-        clusters = Clusters()
-        for one in settings.clusters:
-            cluster = KubeCluster(
-                one.name,
-                credentials=_credentials(one, clock),
-                clock=clock,
-                on_change=_told(one.name, on_change),
-                pacing=patience.cluster,
-            )
-            clusters[one.name] = await stack.enter_async_context(cluster)
+        clusters = await _clusters(settings, stack, clock, on_change, patience)
         registry, client = await _registry(settings, stack, patience)
-        images = RegistryImages(client)
+        people, images = People(store=store, clock=clock), RegistryImages(client)
         observer = PoolObserver(
             settings=settings,
             clusters=clusters,
@@ -152,27 +135,48 @@ async def open_app(
             load_recipe=lambda name: _recipe(settings, name)[0],
             store=store,
         )
-        people = People(store=store, clock=clock)
+        planner = Planner(
+            settings=settings,
+            store=store,
+            observer=observer,
+            images=images,
+            people=people,
+            clock=clock,
+        )
         yield App(
             settings=settings,
             store=store,
             clock=clock,
             images=images,
             people=people,
-            planner=Planner(
-                settings=settings,
-                store=store,
-                observer=observer,
-                images=images,
-                people=people,
-                clock=clock,
-            ),
+            planner=planner,
             observer=observer,
             clusters=clusters,
             builders=await _builders(settings, client, registry),
             server_ended=server.ended if server else None,
             replica=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}",
         )
+
+
+async def _clusters(
+    settings: Settings,
+    stack: AsyncExitStack,
+    clock: Clock,
+    on_change: OnChange | None,
+    patience: Patience,
+) -> Clusters:
+    """Check every cluster's credentials; nothing is watched yet."""
+    clusters = Clusters()
+    for one in settings.clusters:
+        cluster = KubeCluster(
+            one.name,
+            credentials=_credentials(one, clock),
+            clock=clock,
+            on_change=_told(one.name, on_change),
+            pacing=patience.cluster,
+        )
+        clusters[one.name] = await stack.enter_async_context(cluster)
+    return clusters
 
 
 @asynccontextmanager

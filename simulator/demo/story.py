@@ -15,7 +15,8 @@ from typing import Protocol
 from simulator.demo.outcome import Outcome, judged
 from simulator.demo.scene import Happening, Scene, happenings, look
 from simulator.demo.world import CLUSTER, POOL, DemoWorld, demo_world, time_running
-from watcher.bootstrap import App, SystemClock, serve
+from watcher.bootstrap import App, serve
+from watcher.clock import SystemClock
 from watcher.core.update import NOT_BEGUN, Update
 from watcher.core.update_events import UpdateState
 from watcher.people import Declined

@@ -14,6 +14,7 @@ import pytest
 
 from simulator.registry.images import base_image, push
 from tests.builds import COPY_ONLY, Lines, Site, site_at, top_layer
+from tests.conftest import cannot_here
 from tests.registries import PASSWORD, PrivateCa
 from watcher.clients.builders import Buildah, BuildahSettings
 from watcher.clients.builders.process import processes_of
@@ -214,7 +215,7 @@ async def test_after_kill_9_the_next_attempt_cleans_up_and_gives_the_same_image(
 async def test_a_full_disk_is_said_clearly_and_nothing_is_left(site: Site, tmp_path: Path) -> None:
     small = tmp_path / "small"
     if not mount_small(small):
-        pytest.skip("no filesystem can be mounted here")
+        cannot_here("no filesystem can be mounted here")
     try:
         builder = await site.buildah(work=str(small / "work"))
         text = f"FROM x.y/z\nRUN while echo {'0' * 50}; do :; done > /f\n"

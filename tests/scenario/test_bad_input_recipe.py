@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import cannot_here
 from tests.scenario.service import running, update_in
 from tests.scenario.troubles import IMPATIENT, hasty, told, waits
 from tests.scenario.world import CLUSTER, CONTAINERFILE, INFRA, World, world
@@ -98,7 +99,7 @@ def _small_disk(directory: Path, mebibytes: int) -> Iterator[Path]:
     size = f"size={mebibytes}m"
     argv = ["mount", "-t", "tmpfs", "-o", size, "none", str(directory)]
     if subprocess.run(argv, check=False).returncode:
-        pytest.skip("no filesystem can be mounted here")
+        cannot_here("no filesystem can be mounted here")
     try:
         yield directory
     finally:

@@ -16,8 +16,8 @@ from simulator.apiserver.faults import Fault
 from simulator.registry.faults import Fault as RegistryFault
 from tests.scenario.replicas import Replica, on, pause, replica, shared_redis
 from tests.scenario.world import CLUSTER, INFRA, OURS, QUICK, World, world
-from watcher.bootstrap import SystemClock
 from watcher.clients.store.redis_store import RedisStore
+from watcher.clock import SystemClock
 from watcher.core.approval import ApprovalRules
 from watcher.core.jobs import Job, JobKind
 from watcher.core.update import Policy, Update

@@ -4,12 +4,13 @@ from collections.abc import Awaitable, Callable
 from typing import Literal
 
 from watcher import shown
-from watcher.bootstrap import App, SystemClock, open_app, watching
+from watcher.bootstrap import App, open_app, watching
 from watcher.cli import output
 from watcher.cli.exits import Code, NotFound, Usage
 from watcher.cli.looking import print_plan
 from watcher.cli.output import Format, pairs, say, tell
 from watcher.cli.session import agreed, identity, only, pool_named, the_store, update_named
+from watcher.clock import SystemClock
 from watcher.core.facts import Digest, Malformed
 from watcher.core.update import Update
 from watcher.core.update_events import UpdateState

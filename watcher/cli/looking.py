@@ -4,11 +4,12 @@ import asyncio
 from datetime import datetime
 
 from watcher import shown
-from watcher.bootstrap import SystemClock, open_app, watching
+from watcher.bootstrap import open_app, watching
 from watcher.cli import output
 from watcher.cli.exits import Code, NotFound
 from watcher.cli.output import Format, ago, pairs, say, table, tell
 from watcher.cli.session import only, pool_named, the_store
+from watcher.clock import SystemClock
 from watcher.core.build import Build
 from watcher.core.jobs import JobKind
 from watcher.core.update import Update
