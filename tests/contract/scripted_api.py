@@ -63,6 +63,8 @@ class Watching:
     reflector: Reflector[Any]
     time: VirtualTime
     woken: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+    """What was told at each pause after a failure: a problem lasts only until the next list."""
 
 
 @asynccontextmanager
@@ -71,6 +73,12 @@ async def watching(
 ) -> AsyncIterator[Watching]:
     time = VirtualTime()
     woken: list[str] = []
+    problems: list[str] = []
+
+    async def sleep(seconds: float) -> None:
+        problems.append(reflector.problem)
+        await time.sleep(seconds)
+
     async with Session(
         "east", credentials=TokenFile(url), limits=limits, monotonic=time.monotonic
     ) as session:
@@ -80,14 +88,14 @@ async def watching(
             clock=time,
             on_change=lambda _, name: woken.append(name),
             pacing=pacing,
-            sleep=time.sleep,
+            sleep=sleep,
             monotonic=time.monotonic,
             draw=random.Random(7).random,
         )
         async with asyncio.TaskGroup() as group:
             task = group.create_task(reflector.run())
             try:
-                yield Watching(reflector, time, woken)
+                yield Watching(reflector, time, woken, problems)
             finally:
                 task.cancel()
 
