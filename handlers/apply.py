@@ -12,6 +12,7 @@ import structlog
 from watcher.core import lineage, mco
 from watcher.core.cluster import ClusterView, MachineConfig
 from watcher.core.facts import ClusterName
+from watcher.core.rollout import is_as_before
 from watcher.core.update import Update
 from watcher.core.update_events import Applied, Apply, Kind, NotApplied, TakenOver
 from watcher.ports import Cluster, FieldConflict, Refused, StillOurs
@@ -36,7 +37,7 @@ class ApplyHandler:
         if _is_done(update, ours):
             await self._noted(update, cluster, live)
             return Applied()
-        if not _is_as_before(update, ours):
+        if not is_as_before(update, ours):
             now = ours.os_image_url if ours else "nothing"
             return TakenOver(f"somebody changed {name} to {now} after the update was cleared")
         unmet = await self._unmet(update, cluster)
@@ -113,9 +114,3 @@ def _is_done(update: Update, ours: MachineConfig | None) -> bool:
         and ours.os_image_url == update.image
         and ours.meta.annotations.get(lineage.UPDATE) == update.id
     )
-
-
-def _is_as_before(update: Update, ours: MachineConfig | None) -> bool:
-    if update.previous is None or ours is None:
-        return update.previous is None and ours is None
-    return ours.os_image_url == update.previous.image

@@ -17,7 +17,8 @@ from watcher.core.update_events import (
     TakenOver,
     WentWrong,
 )
-from watcher.ports import AuditEntry, Clock, Cluster, Later, StillOurs, Store, Transient
+from watcher.engine import noted
+from watcher.ports import Clock, Cluster, Later, StillOurs, Store, Transient
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +88,7 @@ class FollowHandler:
         """A rollout that is late is for a person to look at; it is followed all the same."""
         if (await self.store.progress(update.id)).get("phase") == Phase.STALLED:
             return
-        entry = AuditEntry(
-            at=now,
-            job=update.id,
-            event="Stalled",
-            by="relayer",
-            state=update.state,
-            detail=seen.sentence,
-            cluster=update.cluster,
-            pool=update.pool,
-        )
+        entry = noted(update, "Stalled", by="relayer", now=now, detail=seen.sentence)
         await self.store.audit_only(entry)
 
     async def _is_gone(self, update: Update) -> bool:

@@ -12,7 +12,7 @@ from datetime import datetime
 from watcher.core import lineage, mco
 from watcher.core.cluster import ClusterView, Pool
 from watcher.core.facts import ClusterName
-from watcher.core.rollout import Expectation, Phase, Rollout, deadline, judge
+from watcher.core.rollout import Expectation, Phase, Rollout, deadline, is_as_before, judge
 from watcher.core.update import Update
 from watcher.core.update_events import Kind, RollBack, RolledBack, TakenOver, UndoFailed
 from watcher.ports import Clock, Cluster, FieldConflict, Later, Refused, StillOurs, Store
@@ -159,10 +159,7 @@ def _taken_over(update: Update, live: ClusterView, pool: Pool) -> str | None:
 
 
 def _is_restored(update: Update, view: ClusterView) -> bool:
-    ours = view.machine_configs.get(mco.override_name(update.pool))
-    if update.previous is None or ours is None:
-        return update.previous is None and ours is None
-    return ours.os_image_url == update.previous.image
+    return is_as_before(update, view.machine_configs.get(mco.override_name(update.pool)))
 
 
 def others_would_follow(view: ClusterView, pool: Pool) -> bool:

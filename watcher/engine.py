@@ -71,14 +71,20 @@ def step(job: Job, event: Any, *, now: datetime) -> Job:
 
 def audit_entry(job: Job, event: object, *, by: str, now: datetime, detail: str = "") -> AuditEntry:
     """Return the line for auditors about `event`, with `job` as it is after it."""
+    said = detail or _detail(job, event)
+    return noted(job, type(event).__name__, by=by, now=now, detail=said)
+
+
+def noted(job: Job, what: str, *, by: str, now: datetime, detail: str = "") -> AuditEntry:
+    """Return the line for auditors about something that is no event of the lifecycle."""
     place = (job.cluster, job.pool) if isinstance(job, Update) else ("", "")
     return AuditEntry(
         at=now,
         job=job.id,
-        event=type(event).__name__,
+        event=what,
         by=by,
         state=job.state,
-        detail=detail or _detail(job, event),
+        detail=detail,
         cluster=place[0],
         pool=place[1],
     )
@@ -257,8 +263,9 @@ class Worker:
         if leased.attempt < CRASHES_ALLOWED:
             pause = backoff_seconds(leased.attempt, spread=0.0)
             return await self.store.release(leased, due_in_seconds=pause, failed=True)
-        entry = audit_entry(leased.job, error, by="relayer", now=self.clock.now(), detail=because)
-        return await self.store.bury(leased, because, replace(entry, event="Buried"))
+        now = self.clock.now()
+        entry = noted(leased.job, "Buried", by="relayer", now=now, detail=because)
+        return await self.store.bury(leased, because, entry)
 
     async def _hand_back(self, leased: Leased) -> None:
         """We stop, or the job has changed: whoever claims it next can go on at once."""

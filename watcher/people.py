@@ -15,8 +15,8 @@ from watcher.core.jobs import Job
 from watcher.core.transition import IllegalTransition
 from watcher.core.update import NOT_BEGUN, Update
 from watcher.core.update_events import Approved, Rejected, UpdateState, Voted
-from watcher.engine import audit_entry, step
-from watcher.ports import AuditEntry, Change, Clock, Conflict, Store, Stored
+from watcher.engine import audit_entry, noted, step
+from watcher.ports import Change, Clock, Conflict, Store, Stored
 
 TRIES = 5
 """How often a decision is tried anew when the record changed under it."""
@@ -155,16 +155,7 @@ class People:
     async def _decline(
         self, update: Update, by: str, what: str, because: str, now: datetime
     ) -> NoReturn:
-        entry = AuditEntry(
-            at=now,
-            job=update.id,
-            event=f"{what}Declined",
-            by=by[:200],
-            state=update.state,
-            detail=because,
-            cluster=update.cluster,
-            pool=update.pool,
-        )
+        entry = noted(update, f"{what}Declined", by=by[:200], now=now, detail=because)
         await self.store.audit_only(entry)
         raise Declined(because)
 

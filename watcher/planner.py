@@ -26,7 +26,7 @@ from watcher.core.facts import ClusterName, Digest, PoolName
 from watcher.core.release import Base
 from watcher.core.update import NOT_BEGUN, Policy, Target, Update, asked_by_person
 from watcher.core.update_events import Kind, Superseded, UpdateState
-from watcher.engine import audit_entry, step
+from watcher.engine import audit_entry, noted, step
 from watcher.observe import platforms
 from watcher.people import Declined, People
 from watcher.ports import (
@@ -215,7 +215,8 @@ class Planner:
                 if by == RELAYER and active.job.kind is Kind.STOCK:
                     raise Conflict(f"{active.job.id} came in between: a person's wish stands")
             extra = [Change(job=build, expected=0)] if is_new else []
-            entries = [_queued(build, by, now)] if is_new else []
+            queued = noted(build, "Queued", by=by, now=now, detail=str(build.base))
+            entries = [queued] if is_new else []
             try:
                 await self._commit_new(update, extra, entries, replaces=active)
             except Conflict:
@@ -241,12 +242,12 @@ class Planner:
         if replaces is not None:
             if replaces.job.state not in NOT_BEGUN:
                 raise Conflict(f"{replaces.job.id} is {replaces.job.state}")
-            event = Superseded(update.id)
-            ended = step(replaces.job, event, now=now)
-            changes.append(Change(job=ended, expected=replaces.version, due_in_seconds=None))
-            audit.append(audit_entry(ended, event, by=update.requested_by, now=now))
+            change, entry = _superseded(replaces, update.id, by=update.requested_by, now=now)
+            changes.append(change)
+            audit.append(entry)
         changes += [*extra, Change(job=update, expected=0)]
-        audit.append(_proposed(update, now))
+        by, why = update.requested_by, update.because
+        audit.append(noted(update, "Proposed", by=by, now=now, detail=why))
         await self.store.commit(changes, audit)
 
     async def _withdraw(self, active: Update, because: str) -> None:
@@ -254,11 +255,9 @@ class Planner:
         stored = await self.store.get(active.id)
         if stored.job.state not in NOT_BEGUN:
             return
-        now = self.clock.now()
-        event = Superseded(f"nothing: the pool {because}")
-        ended = step(stored.job, event, now=now)
-        change = Change(job=ended, expected=stored.version, due_in_seconds=None)
-        await self.store.commit([change], [audit_entry(ended, event, by=RELAYER, now=now)])
+        what = f"nothing: the pool {because}"
+        change, entry = _superseded(stored, what, by=RELAYER, now=self.clock.now())
+        await self.store.commit([change], [entry])
 
     async def _build(self, seen: Observation, wanted: Rebuild, now: datetime) -> tuple[Build, bool]:
         """Return the build of this key: the one that is there if it is of use, else a new one."""
@@ -359,23 +358,14 @@ def _same(active: Update, wanted: Update) -> bool:
     )
 
 
-def _proposed(update: Update, now: datetime) -> AuditEntry:
-    return AuditEntry(
-        at=now,
-        job=update.id,
-        event="Proposed",
-        by=update.requested_by,
-        state=update.state,
-        detail=update.because,
-        cluster=update.cluster,
-        pool=update.pool,
-    )
-
-
-def _queued(build: Build, by: str, now: datetime) -> AuditEntry:
-    return AuditEntry(
-        at=now, job=build.id, event="Queued", by=by, state=build.state, detail=str(build.base)
-    )
+def _superseded(
+    stored: Stored, by_what: str, *, by: str, now: datetime
+) -> tuple[Change, AuditEntry]:
+    """Return what ends an update that has not begun, and its line for auditors."""
+    event = Superseded(by_what)
+    ended = step(stored.job, event, now=now)
+    change = Change(job=ended, expected=stored.version, due_in_seconds=None)
+    return change, audit_entry(ended, event, by=by, now=now)
 
 
 def _shown(plan: Plan, now: datetime) -> dict[str, object]:

@@ -1,14 +1,17 @@
-"""Every store, held to the same tests."""
+"""Every store and every builder, held to the same tests."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from tests.builds import Site, site_at
 from tests.contract import stores
 from tests.contract.stores import ManualClock
+from tests.registries import PrivateCa
 from watcher.clients.store.embedded import Server
 from watcher.ports import Store
 
@@ -71,3 +74,19 @@ async def store(store_server: Server | None, clock: ManualClock) -> AsyncIterato
     """An empty store on the clock of the test."""
     async with stores.store(store_server, clock) as opened:
         yield opened
+
+
+# A registry to build into, without and with a login and a CA of its own.
+
+
+@pytest.fixture(scope="module")
+def ca(tmp_path_factory: pytest.TempPathFactory) -> PrivateCa:
+    return PrivateCa.made_in(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture(params=["plain", "login-and-private-ca"])
+async def site(
+    request: pytest.FixtureRequest, tmp_path: Path, ca: PrivateCa
+) -> AsyncIterator[Site]:
+    async with site_at(tmp_path, None if request.param == "plain" else ca) as made:
+        yield made

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from simulator.registry.images import base_image, push
-from tests.builds import COPY_ONLY, Lines, Site, site_at, top_layer
+from tests.builds import COPY_ONLY, Lines, Site, top_layer
 from tests.conftest import cannot_here
-from tests.registries import PASSWORD, PrivateCa
+from tests.registries import PASSWORD
 from watcher.clients.builders import Buildah, BuildahSettings
 from watcher.clients.builders.process import processes_of
 from watcher.clients.builders.workplace import Workplace, mounts_below
@@ -25,19 +24,6 @@ from watcher.ports import BuildOrder, Refused, Transient
 
 pytestmark = [pytest.mark.real("docker-registry"), pytest.mark.real("buildah")]
 _PATIENCE_SECONDS = 20.0
-
-
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory: pytest.TempPathFactory) -> PrivateCa:
-    return PrivateCa.made_in(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture(params=["plain", "login-and-private-ca"])
-async def site(
-    request: pytest.FixtureRequest, tmp_path: Path, ca: PrivateCa
-) -> AsyncIterator[Site]:
-    async with site_at(tmp_path, None if request.param == "plain" else ca) as made:
-        yield made
 
 
 only_guarded = pytest.mark.parametrize("site", ["login-and-private-ca"], indirect=True)

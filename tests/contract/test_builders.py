@@ -3,14 +3,13 @@
 import gzip
 import tarfile
 import textwrap
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from simulator.registry.images import base_image, index_of, push
-from tests.builds import COPY_ONLY, Lines, Site, order_for, site_at, top_layer
+from tests.builds import COPY_ONLY, Lines, Site, order_for, top_layer
 from tests.registries import PrivateCa, real_registry
 from watcher.clients.builders import Append, AppendSettings
 from watcher.clients.registry import Platform, RegistryClient
@@ -19,19 +18,6 @@ from watcher.ports import Builder, Refused, Transient
 
 pytestmark = [pytest.mark.real("docker-registry")]
 BUILDAH = pytest.mark.real("buildah")
-
-
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory: pytest.TempPathFactory) -> PrivateCa:
-    return PrivateCa.made_in(tmp_path_factory.mktemp("ca"))
-
-
-@pytest.fixture(params=["plain", "login-and-private-ca"])
-async def site(
-    request: pytest.FixtureRequest, tmp_path: Path, ca: PrivateCa
-) -> AsyncIterator[Site]:
-    async with site_at(tmp_path, None if request.param == "plain" else ca) as made:
-        yield made
 
 
 only_plain = pytest.mark.parametrize("site", ["plain"], indirect=True)

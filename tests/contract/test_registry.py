@@ -42,11 +42,6 @@ KINDS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def ca(tmp_path_factory: pytest.TempPathFactory) -> PrivateCa:
-    return PrivateCa.made_in(tmp_path_factory.mktemp("ca"))
-
-
 @pytest.fixture(params=KINDS)
 async def registry(
     request: pytest.FixtureRequest, tmp_path: Path, ca: PrivateCa

@@ -14,8 +14,8 @@ from watcher.clock import SystemClock
 from watcher.core.facts import Digest, Malformed
 from watcher.core.update import Update
 from watcher.core.update_events import UpdateState
+from watcher.engine import noted
 from watcher.people import People
-from watcher.ports import AuditEntry
 from watcher.settings import PoolSettings, Settings
 
 LEFT_ALONE = "nothing was changed"
@@ -136,17 +136,7 @@ async def revive(settings: Settings, job_id: str, form: Format) -> Code:
     async with the_store(settings) as store:
         try:
             job = (await store.get(job_id)).job
-            update = job if isinstance(job, Update) else None
-            entry = AuditEntry(
-                at=now,
-                job=job_id,
-                event="Revived",
-                by=identity(),
-                state=job.state,
-                cluster=update.cluster if update else "",
-                pool=update.pool if update else "",
-            )
-            await store.revive(job_id, entry)
+            await store.revive(job_id, noted(job, "Revived", by=identity(), now=now))
         except KeyError:
             raise NotFound(f"{job_id} is no dead letter; `relayer dead` lists them") from None
     if form is Format.JSON:

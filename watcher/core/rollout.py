@@ -74,6 +74,13 @@ def expectation(update: Update, *, override: str, began_at: datetime) -> Expecta
     )
 
 
+def is_as_before(update: Update, ours: MachineConfig | None) -> bool:
+    """Whether our override says what it said before `update` touched it, or is absent again."""
+    if update.previous is None or ours is None:
+        return update.previous is None and ours is None
+    return ours.os_image_url == update.previous.image
+
+
 def deadline(pool: Pool, nodes: int, expected: Expectation) -> datetime:
     """Return when the rollout is late: waves of maxUnavailable nodes, each with a node's time."""
     at_once = mco.max_unavailable(pool, nodes)
