@@ -76,7 +76,7 @@ class ApplyHandler:
 
     async def _unmet(self, update: Update, cluster: Cluster) -> list[str]:
         try:
-            return (await self.scout.look(update, cluster, fresh=True))[1]
+            return (await self.scout.look(update, cluster, fresh=True)).unmet
         except Refused as refusal:
             return [str(refusal)]  # nothing was written yet, so giving up is still harmless
 

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from watcher import moving
 from watcher.core import approval
-from watcher.core.update import Update
+from watcher.core.update import Update, missing
 from watcher.core.update_events import Approved, AskApproval, Expired
 from watcher.ports import Clock, Later, StillOurs, Store
 
@@ -26,10 +27,14 @@ class AskApprovalHandler:
         if now >= update.expires_at:
             return Expired()
         rules = update.policy.approval
-        if approval.approve(rules, action.binding, update.votes, now=now) is not None:
+        if (
+            approval.approve(rules, action.binding, update.votes, now=now, authors=update.authors)
+            is not None
+        ):
             return Approved(action.binding)
-        short = approval.missing(rules, action.binding, update.votes)
-        await self.store.set_progress(
+        short = missing(update)
+        await moving.show(
+            self.store,
             update.id,
             {
                 "waiting": f"{short} more approval(s) needed",

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from watcher import moving
 from watcher.core.build import Build, BuildState
 from watcher.core.update import Update
 from watcher.core.update_events import AwaitBuild, BuildReady, Failed
@@ -32,7 +33,7 @@ class AwaitBuildHandler:
             await self.store.remember(update.cluster, update.pool, update.target.build_key, because)
             return Failed(because)
         progress = await self.store.progress(build.id)
-        await self.store.set_progress(
-            update.id, {"build": build.id, "build_state": build.state, **progress}
+        await moving.show(
+            self.store, update.id, {"build": build.id, "build_state": build.state, **progress}
         )
         return Later(BACKSTOP_SECONDS)

@@ -9,6 +9,7 @@ from watcher.core import images
 from watcher.core.build import Build, BuildFailed, BuildStarted, Built, RunBuild, StartBuild
 from watcher.core.facts import Pullspec
 from watcher.core.recipe import Recipe
+from watcher.core.recipe_diff import snapshot
 from watcher.ports import Builder, BuildOrder, Refused, StillOurs, Store
 
 LoadRecipe = Callable[[str], tuple[Recipe, Path, str]]
@@ -36,6 +37,7 @@ class RunBuildHandler:
         recipe, context, wanted = await self._recipe(build)
         if recipe.digest != build.recipe_digest:
             return BuildFailed(f"recipe {recipe.name} changed while the build waited")
+        await self._keep(build, recipe)
         order = BuildOrder(
             build=build.id,
             base=build.base,
@@ -48,6 +50,13 @@ class RunBuildHandler:
             created=build.created_at,
         )
         return Built(await self._built(choose(self.builders, wanted, order), order))
+
+    async def _keep(self, build: Build, recipe: Recipe) -> None:
+        """So that approvers of the next one can be shown what changed since."""
+        try:
+            await self.store.keep(f"recipe:{recipe.digest}", snapshot(recipe))
+        except Refused as refusal:  # what is only shown keeps nobody from building
+            await self.store.add_log(build.id, [f"not kept for comparison: {refusal}"])
 
     async def _built(self, usable: Sequence[Builder], order: BuildOrder) -> Pullspec:
         """Build with the first that can; some find out only when they see the base."""

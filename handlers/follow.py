@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
+from watcher import moving
 from watcher.core import mco
+from watcher.core.cluster import Pool
 from watcher.core.drift import MAX_AGE
 from watcher.core.facts import ClusterName
-from watcher.core.rollout import Expectation, Phase, Rollout, expectation, judge
+from watcher.core.rollout import Expectation, Phase, Rollout, expectation, judge, last_moved
 from watcher.core.update import Update
 from watcher.core.update_events import (
     FollowRollout,
@@ -18,7 +20,10 @@ from watcher.core.update_events import (
     WentWrong,
 )
 from watcher.engine import noted
+from watcher.pausing import PAUSE, Pauses, is_paused_for
 from watcher.ports import Clock, Cluster, Later, StillOurs, Store, Transient
+
+STILL_PAUSED = "the pool is still paused, so unpause it when it is well"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,12 +32,17 @@ class FollowHandler:
     store: Store
     clock: Clock
     poll_seconds: float
+    pauses: Pauses
 
     async def follow(
         self, update: Update, action: FollowRollout, still_ours: StillOurs
     ) -> RolledOut | WentWrong | TakenOver | Later:
         """Return how the rollout ended, or wait. A late one is told, never cut off."""
         seen = await self._judged(update)
+        failed = seen.phase in (Phase.DEGRADED, Phase.TAKEN_OVER)
+        done = seen.phase is Phase.DONE
+        if not failed and await self.pauses.keep(update, still_ours, finished=done):
+            return Later(self.poll_seconds)
         match seen.phase:
             case Phase.DONE:
                 return RolledOut()
@@ -73,15 +83,17 @@ class FollowHandler:
                 retry_after_seconds=self.poll_seconds,
             )
         expected = expectation(
-            update, override=mco.override_name(update.pool), began_at=update.changed_at
+            update, override=mco.override_name(update.pool), began_at=_began(update, pool, now)
         )
         seen = judge(view, pool, expected, now=now)
         if seen.phase is Phase.TAKEN_OVER and not await self._is_so(update, expected):
             # The watch has not brought our own change yet.
             seen = replace(seen, phase=Phase.RENDERING, sentence="the change is on its way")
+        if seen.phase is Phase.TAKEN_OVER and is_paused_for(update, pool):
+            seen = replace(seen, sentence=f"{seen.sentence}; {STILL_PAUSED}")
         if seen.phase is Phase.STALLED:
             await self._tell_once(update, seen, now)
-        await self.store.set_progress(update.id, progress(seen, now))
+        await moving.show(self.store, update.id, progress(seen, now))
         return seen
 
     async def _tell_once(self, update: Update, seen: Rollout, now: datetime) -> None:
@@ -102,6 +114,15 @@ class FollowHandler:
         if pool is None:
             raise Transient(f"{update.cluster}: the pool cannot be seen now")
         return judge(live, pool, expected, now=self.clock.now()).phase is Phase.TAKEN_OVER
+
+
+def _began(update: Update, pool: Pool, now: datetime) -> datetime:
+    """Return since when nodes have had their time; a pause between two windows is none."""
+    if is_paused_for(update, pool):
+        return now
+    if update.policy.when_closed == PAUSE:
+        return last_moved(pool, since=update.changed_at)
+    return update.changed_at
 
 
 def progress(seen: Rollout, now: datetime) -> dict[str, object]:

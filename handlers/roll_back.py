@@ -9,10 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from watcher import moving
 from watcher.core import lineage, mco
 from watcher.core.cluster import ClusterView, Pool
 from watcher.core.facts import ClusterName
-from watcher.core.rollout import Expectation, Phase, Rollout, deadline, is_as_before, judge
+from watcher.core.rollout import (
+    Expectation,
+    Phase,
+    Rollout,
+    deadline,
+    is_as_before,
+    judge,
+    last_moved,
+    others_would_follow,
+)
 from watcher.core.update import Update
 from watcher.core.update_events import Kind, RollBack, RolledBack, TakenOver, UndoFailed
 from watcher.ports import Clock, Cluster, FieldConflict, Later, Refused, StillOurs, Store
@@ -120,7 +130,7 @@ class RollBackHandler:
         self, update: Update, view: ClusterView, pool: Pool, now: datetime
     ) -> Outcome:
         seen = judge(view, pool, _expected(update), now=now)
-        await self.store.set_progress(update.id, _progress(seen))
+        await moving.show(self.store, update.id, _progress(seen))
         if seen.phase is Phase.DONE and not pool.paused:
             return RolledBack()
         return Later(self.poll_seconds)
@@ -137,9 +147,7 @@ def _expected(update: Update) -> Expectation:
 
 def _limit(update: Update, pool: Pool) -> datetime:
     """Return when it is too late; nodes that were held up by a pause have their time after it."""
-    moved = (c.last_transition for c in pool.conditions if c.type == "Updating")
-    began = max([update.changed_at, *(at for at in moved if at is not None)])
-    expected = replace(_expected(update), began_at=began)
+    expected = replace(_expected(update), began_at=last_moved(pool, since=update.changed_at))
     return deadline(pool, pool.machine_count, expected)
 
 
@@ -160,14 +168,6 @@ def _taken_over(update: Update, live: ClusterView, pool: Pool) -> str | None:
 
 def _is_restored(update: Update, view: ClusterView) -> bool:
     return is_as_before(update, view.machine_configs.get(mco.override_name(update.pool)))
-
-
-def others_would_follow(view: ClusterView, pool: Pool) -> bool:
-    """Whether a node is left that MCO has not yet told to take the image."""
-    return any(
-        node.meta.annotations.get(mco.DESIRED_CONFIG) != pool.spec_configuration
-        for node in mco.nodes_of(view, pool.name)
-    )
 
 
 def _retargeted(update: Update, view: ClusterView, pool: Pool) -> bool:

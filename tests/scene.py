@@ -27,12 +27,14 @@ from tests.facts import (
 )
 from tests.fake_store import FakeStore
 from tests.fakes import FakeCluster, FakeImages, FixedClock
+from watcher.core.changes import Mode
 from watcher.core.facts import ClusterName
 from watcher.core.images import Payload
 from watcher.core.recipe import Recipe, build_key
 from watcher.core.update import Policy, Update
 from watcher.core.update_events import UpdateState
 from watcher.observe import PoolObserver
+from watcher.pausing import Pauses
 from watcher.people import People
 from watcher.planner import Planner
 from watcher.ports import Change, Cluster
@@ -88,7 +90,13 @@ class Scene:
         self.settings = Settings(
             recipes=(recipe,),
             pools=tuple(
-                PoolSettings(cluster=PROD, pool=type(INFRA)(name), recipe="gpu", policy=policy)
+                PoolSettings(
+                    cluster=PROD,
+                    pool=type(INFRA)(name),
+                    recipe="gpu",
+                    policy=policy,
+                    mode=Mode.AUTO if policy.approval.auto else Mode.APPROVE,
+                )
                 for name in pools
             ),
         )
@@ -109,10 +117,12 @@ class Scene:
             people=self.people,
             clock=self.clock,
         )
-        scout = Scout(self.settings, self.observer, self.images, self.clock)
+        scout = Scout(self.settings, self.observer, self.images, self.clock, self.store)
         self.clear = ClearHandler(scout, clusters, self.store, self.clock, POLL)
         self.apply = ApplyHandler(scout, clusters)
-        self.follow = FollowHandler(clusters, self.store, self.clock, POLL)
+        self.follow = FollowHandler(
+            clusters, self.store, self.clock, POLL, Pauses(clusters, self.store, self.clock)
+        )
         self.roll_back = RollBackHandler(clusters, self.store, self.clock, POLL)
 
     @property

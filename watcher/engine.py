@@ -91,6 +91,8 @@ def noted(job: Job, what: str, *, by: str, now: datetime, detail: str = "") -> A
 
 
 def _detail(job: Job, event: object) -> str:
+    if until := getattr(event, "until", None):
+        return f"until {until:%Y-%m-%d %H:%M} UTC"
     for name in ("because", "image"):
         if value := getattr(event, name, ""):
             return str(value)

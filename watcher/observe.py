@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 from watcher.core import lineage, mco
 from watcher.core.cluster import ClusterView, MachineConfig, Pool
-from watcher.core.drift import Observation, RecipeBroken, RecipeSeen, Running
-from watcher.core.facts import ClusterName, Malformed, PoolName, Pullspec
+from watcher.core.drift import MAX_AGE, Observation, RecipeBroken, RecipeSeen, Running
+from watcher.core.facts import ClusterName, Digest, Malformed, PoolName, Pullspec
 from watcher.core.lineage import Lineage
+from watcher.core.order import OtherPool
 from watcher.core.recipe import Recipe, build_key
 from watcher.core.release import (
     Base,
@@ -19,10 +21,13 @@ from watcher.core.release import (
     release_state,
 )
 from watcher.core.update import Update
+from watcher.core.update_events import Kind
 from watcher.core.update_events import UpdateState as S
-from watcher.ports import Cluster, Images, Refused, Store, Unseen
+from watcher.ports import Cluster, Images, Refused, Store, Transient, Unseen
 from watcher.settings import Settings
 
+OTHERS_REMEMBERED = 20
+"""Updates of a pool that others follow that are looked through for the release in question."""
 LoadRecipe = Callable[[str], Recipe]
 """Reads a configured recipe by name; blocking, raises Refused or Malformed."""
 
@@ -93,7 +98,67 @@ class PoolObserver:
             paused_for=said.get(lineage.PAUSED_FOR, "") if pool.paused else "",
             refused=await self._refused(view.cluster, pool),
             architectures=architectures or ("amd64",),
+            release_seen_at=await self.store.first_seen(
+                f"release:{release.desired.image.digest}", view.observed_at
+            ),
+            others=await self._others(view, pool.name, release),
         )
+
+    async def _others(
+        self, mine: ClusterView, pool: PoolName, release: ReleaseState
+    ) -> tuple[OtherPool, ...]:
+        """Look at the pools that this one comes after."""
+        configured = self.settings.pool(mine.cluster, pool)
+        rules = configured.policy.after if configured else ()
+        wanted, now = release.desired.image.digest, mine.observed_at
+        return tuple([await self._other(rule.place, wanted, now) for rule in rules])
+
+    async def _other(self, place: str, wanted: Digest, now: datetime) -> OtherPool:
+        cluster, _, name = place.partition("/")
+        done_at, failed = await self._went(cluster, name, wanted)
+        nothing = OtherPool(
+            place=place,
+            release_digest=None,
+            on_base=False,
+            settled=False,
+            since=None,
+            done_at=done_at,
+            failed=failed,
+            problem="",
+        )
+        try:
+            view = self.clusters[ClusterName(cluster)].view()
+            pool = view.pools.get(PoolName(name))
+            if view.cluster_version is None or pool is None:
+                return replace(nothing, problem=_why_unseen(view, name))
+            if now - view.observed_at > MAX_AGE:
+                return replace(nothing, problem=f"{cluster} was not seen for too long")
+            release = release_state(view.cluster_version)
+            base = await self._base(view, pool, release)
+            running = await self._running(view, pool, release.desired.version, ())
+        except KeyError:
+            return replace(nothing, problem=f"cluster {cluster} is not looked at here")
+        except (Transient, Malformed) as error:
+            return replace(nothing, problem=str(error))
+        return replace(
+            nothing,
+            release_digest=release.desired.image.digest,
+            on_base=_has_base(running, base, release),
+            settled=mco.is_settled(pool),
+            since=_settled_since(pool),
+        )
+
+    async def _went(self, cluster: str, pool: str, wanted: Digest) -> tuple[datetime | None, str]:
+        """When an update of the pool to the wanted release was done, or why the newest failed."""
+        for stored in await self.store.history(cluster, pool, OTHERS_REMEMBERED):
+            job = stored.job
+            if not isinstance(job, Update) or job.target.release_image.digest != wanted:
+                continue
+            if job.state is S.DONE and job.kind is Kind.LAYERED:
+                return job.changed_at, ""
+            if job.state in (S.ROLLING_BACK, S.ROLLED_BACK, S.STUCK, S.FAILED):
+                return None, f"{job.id} is {job.state}: {job.ended_because}"
+        return None, ""
 
     async def _base(
         self, view: ClusterView, pool: Pool, release: ReleaseState
@@ -172,6 +237,16 @@ class PoolObserver:
             if isinstance(job, Update) and job.state in (S.REJECTED, S.STUCK):
                 return {job.target.build_key: f"{job.id} is {job.state}: {job.ended_because}"}
         return {}
+
+
+def _has_base(running: Running | None, base: Base | UnknownBase, release: ReleaseState) -> bool:
+    if running is None:  # the stock image comes with the release itself
+        return release.completed
+    return isinstance(base, Base) and running.lineage.base == base.image.digest
+
+
+def _settled_since(pool: Pool) -> datetime | None:
+    return next((c.last_transition for c in pool.conditions if c.type == "Updated"), None)
 
 
 def _beneath(view: ClusterView, pool: Pool, version: str) -> str:

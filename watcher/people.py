@@ -4,19 +4,22 @@ Each decision is saved with its audit entry in one step, and a refused attempt i
 Surfaces know who somebody is; who may do what is decided here and in the core only.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NoReturn
 
-from watcher.core import approval
+from watcher.core import approval, update
+from watcher.core.approval import GROUP, Who
 from watcher.core.build import Build, BuildFailed
 from watcher.core.facts import Digest
 from watcher.core.jobs import Job
+from watcher.core.timing import Freeze
 from watcher.core.transition import IllegalTransition
 from watcher.core.update import NOT_BEGUN, Update
-from watcher.core.update_events import Approved, Rejected, UpdateState, Voted
+from watcher.core.update_events import Approved, Rejected, Snoozed, UpdateState, Voted
 from watcher.engine import audit_entry, noted, step
-from watcher.ports import Change, Clock, Conflict, Store, Stored
+from watcher.ports import AuditEntry, Change, Clock, Conflict, Directory, Store, Stored
 
 TRIES = 5
 """How often a decision is tried anew when the record changed under it."""
@@ -26,19 +29,50 @@ class Declined(Exception):
     """The decision was understood and does not count; the sentence says why. Nothing changed."""
 
 
+class AsNamed:
+    """The directory where nobody has a second identity and no group can be looked up."""
+
+    async def who(self, by: str, approvers: Sequence[str]) -> Who:
+        """See `ports.Directory`."""
+        asked = (name for name in approvers if name.startswith(GROUP))
+        return Who(by=by, unresolved=tuple(f"{name} cannot be looked up here" for name in asked))
+
+
 @dataclass(frozen=True, slots=True)
 class Outcome:
     update: Update
     sentence: str
 
 
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """One attempt of one person to decide about one update as it stands."""
+
+    what: str
+    who: Who
+    surface: str
+    binding: Digest | None
+    now: datetime
+
+    @property
+    def by(self) -> str:
+        return self.who.by
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class People:
     store: Store
     clock: Clock
+    directory: Directory = field(default_factory=AsNamed)
 
     async def approve(
-        self, update_id: str, *, by: str, binding: Digest | None = None, reason: str = ""
+        self,
+        update_id: str,
+        *,
+        by: str,
+        binding: Digest | None = None,
+        reason: str = "",
+        surface: str = "",
     ) -> Outcome:
         """Count one vote, and release the update if the quorum is reached.
 
@@ -46,51 +80,123 @@ class People:
         surfaces that show it in the same breath. Raise Declined, or KeyError if there is none.
         """
         for _ in range(TRIES):
-            stored, update = await self._update(update_id)
-            now = self.clock.now()
-            await self._check(update, by, binding, "Approve", now)
-            if by in approval.voters(update.policy.approval, update.binding, update.votes):
-                return Outcome(update, f"{by} approved {update.id} already; it counts once")
-            vote = approval.Vote(by=by, at=now, binding=update.binding, reason=reason[:500])
-            events: list[Voted | Approved] = [Voted(vote)]
-            after = await self._stepped(update, events[0], by, now)
-            short = approval.missing(after.policy.approval, after.binding, after.votes)
-            if not short:
-                events.append(Approved(after.binding))
-                after = await self._stepped(after, events[1], by, now)
-            sentence = (
-                f"{after.id} is approved by {', '.join(after.approval.by)}"
-                if after.approval
-                else f"counted; {short} more approval(s) needed"
+            stored, before = await self._update(update_id)
+            said = await self._said(before, "Approve", by, surface, binding)
+            await self._check(before, said)
+            if said.who.one in _counted(before):
+                return Outcome(before, f"{by} approved {before.id} already; it counts once")
+            vote = approval.Vote(
+                by=by,
+                at=said.now,
+                binding=before.binding,
+                reason=reason[:500],
+                person=said.who.person,
+                groups=said.who.groups,
+                surface=surface,
             )
-            if await self._saved(stored, after, events, by, now):
-                return Outcome(after, sentence)
+            events: list[Voted | Approved] = [Voted(vote)]
+            after = await self._stepped(before, events[0], said)
+            if not (short := update.missing(after)):
+                events.append(Approved(after.binding))
+                after = await self._stepped(after, events[1], said)
+            if await self._saved(stored, after, events, said):
+                return Outcome(after, _approved_sentence(after, short))
         raise Declined(f"{update_id} keeps changing; look at it again")
 
     async def reject(
-        self, update_id: str, *, by: str, binding: Digest | None = None, reason: str = ""
+        self,
+        update_id: str,
+        *,
+        by: str,
+        binding: Digest | None = None,
+        reason: str = "",
+        surface: str = "",
     ) -> Outcome:
         """End an update that has not touched its cluster. Raise Declined or KeyError."""
         for _ in range(TRIES):
-            stored, update = await self._update(update_id)
-            now = self.clock.now()
-            await self._check(update, by, binding, "Reject", now)
+            stored, before = await self._update(update_id)
+            said = await self._said(before, "Reject", by, surface, binding)
+            await self._check(before, said)
             reason = reason.strip()[:500]
-            if update.policy.approval.reason_required and not reason:
-                await self._decline(
-                    update, by, "Reject", "this pool's policy asks for a reason: give one", now
-                )
-            event = Rejected(by, reason)
-            after = await self._stepped(update, event, by, now)
-            why = f"{by} rejected it {now:%Y-%m-%d %H:%M} UTC" + (f": {reason}" if reason else "")
-            if await self._saved(stored, after, [event], by, now):
+            if before.policy.approval.reason_required and not reason:
+                because = "this pool's policy asks for a reason: give one"
+                await self._decline(before, said, because)
+            event = Rejected(said.who, reason)
+            after = await self._stepped(before, event, said)
+            why = f"{by} rejected it {said.now:%Y-%m-%d %H:%M} UTC" + (f": {reason}" * bool(reason))
+            if await self._saved(stored, after, [event], said):
                 # Only now: a decision that came too late must not count against the build. For
                 # a crash in between, the observer reads the newest update too.
-                await self.store.remember(update.cluster, update.pool, update.target.build_key, why)
+                await self.store.remember(after.cluster, after.pool, after.target.build_key, why)
                 return Outcome(after, f"{after.id} is rejected; the cluster was not touched")
         raise Declined(f"{update_id} keeps changing; look at it again")
 
-    async def cancel_build(self, build_id: str, *, by: str, reason: str = "") -> Build:
+    async def snooze(
+        self,
+        update_id: str,
+        *,
+        by: str,
+        until: datetime,
+        binding: Digest | None = None,
+        surface: str = "",
+    ) -> Outcome:
+        """Put an update off: it neither reminds, expires nor begins before `until`.
+
+        An approval ends it. Raise Declined or KeyError.
+        """
+        for _ in range(TRIES):
+            stored, before = await self._update(update_id)
+            said = await self._said(before, "Snooze", by, surface, binding)
+            await self._check(before, said)
+            event = Snoozed(said.who, until)
+            after = await self._stepped(before, event, said)
+            if await self._saved(stored, after, [event], said):
+                return Outcome(after, f"{after.id} is put off until {until:%Y-%m-%d %H:%M} UTC")
+        raise Declined(f"{update_id} keeps changing; look at it again")
+
+    async def may(
+        self, update_id: str, what: str, *, by: str, binding: Digest, surface: str
+    ) -> Update:
+        """Return the update if this identity could decide so about it now; decides nothing.
+
+        Raise Declined, audited, or KeyError.
+        """
+        _, about = await self._update(update_id)
+        await self._check(about, await self._said(about, what, by, surface, binding))
+        return about
+
+    async def freeze(
+        self, scope: str, *, by: str, because: str, until: datetime | None, surface: str = ""
+    ) -> Freeze:
+        """Let nothing begin in `scope` (everywhere, a cluster, a pool: held). Raise Declined."""
+        now, reason = self.clock.now(), because.strip()[:500]
+        if until is not None and until <= now:
+            raise Declined(f"{until:%Y-%m-%d %H:%M} UTC is over already; nothing was frozen")
+        made = Freeze(scope=scope, by=by, because=reason, at=now, until=until)
+        detail = "; ".join(
+            filter(None, (reason, f"until {until:%Y-%m-%d %H:%M} UTC" if until else ""))
+        )
+        entry = _of_scope(scope, "Held" if "/" in scope else "Frozen", by, now, detail, surface)
+        await self.store.freeze(made, entry)
+        return made
+
+    async def unfreeze(self, scope: str, *, by: str, surface: str = "") -> None:
+        """Lift a freeze of exactly this scope. Raise Declined if there is none."""
+        what = "Unheld" if "/" in scope else "Unfrozen"
+        now = self.clock.now()
+        entry = _of_scope(scope, what, by, now, "", surface)
+        if not await self.store.unfreeze(scope, entry):
+            known = await self.store.freezes()
+            on = [f for f in known if f.until is None or now < f.until]
+            there = ", ".join(f.scope or "everywhere" for f in on)
+            raise Declined(
+                f"{scope or 'everything'} is not {'held' if '/' in scope else 'frozen'}"
+                + (f"; in force: {there}" if there else "")
+            )
+
+    async def cancel_build(
+        self, build_id: str, *, by: str, reason: str = "", surface: str = ""
+    ) -> Build:
         """End a build that has not ended; whoever works on it stops at the next renewal.
 
         The updates that wait for it fail with this as their reason, their clusters untouched.
@@ -106,13 +212,32 @@ class People:
             now, event = self.clock.now(), BuildFailed(because)
             after = step(stored.job, event, now=now)
             change = Change(job=after, expected=stored.version, due_in_seconds=None)
+            entry = replace(audit_entry(after, event, by=by, now=now), surface=surface)
             try:
-                await self.store.commit([change], [audit_entry(after, event, by=by, now=now)])
+                await self.store.commit([change], [entry])
             except Conflict:
                 continue
             assert isinstance(after, Build)
             return after
         raise Declined(f"{build_id} keeps changing; look at it again")
+
+    async def refused(
+        self, update_id: str, what: str, *, by: str, because: str, surface: str
+    ) -> None:
+        """Audit an attempt that a surface turned away before it came to a decision."""
+        try:
+            _, found = await self._update(update_id)
+        except KeyError:
+            entry = _of_scope("", f"{what}Declined", by, self.clock.now(), because, surface)
+        else:
+            entry = noted(found, f"{what}Declined", by=by, now=self.clock.now(), detail=because)
+        await self.store.audit_only(replace(entry, by=by[:200], surface=surface))
+
+    async def _said(
+        self, about: Update, what: str, by: str, surface: str, binding: Digest | None
+    ) -> _Said:
+        who = await self.directory.who(by, about.policy.approval.approvers)
+        return _Said(what, who, surface, binding, self.clock.now())
 
     async def _update(self, update_id: str) -> tuple[Stored, Update]:
         stored = await self.store.get(update_id)
@@ -120,58 +245,98 @@ class People:
             raise KeyError(update_id)
         return stored, stored.job
 
-    async def _check(
-        self, update: Update, by: str, binding: Digest | None, what: str, now: datetime
-    ) -> None:
+    async def _check(self, about: Update, said: _Said) -> None:
         """Raise Declined, audited, unless this identity may decide about exactly this now."""
-        because = approval.why_not(update.policy.approval, by)
-        if because is None and update.state not in NOT_BEGUN:
-            because = f"{update.id} is {update.state} already" + (
-                f": {update.ended_because}" if update.ended_because else ""
-            )
-        if because is None and what == "Approve" and update.state is UpdateState.SCHEDULED:
-            because = f"{update.id} is approved already"
-        if because is None and what == "Approve" and update.image is None:
-            because = f"{update.id} has no image yet: its build is not ready"
-        if (
-            because is None
-            and binding
-            and (update.image is None or binding != update.binding.digest())
-        ):
-            because = "it has changed since it was shown; look at it again"
+        because = approval.why_not(about.policy.approval, said.who) or _out_of_place(about, said)
         if because is not None:
-            await self._decline(update, by, what, because, now)
+            await self._decline(about, said, because)
 
     async def _stepped(
-        self, update: Update, event: Voted | Approved | Rejected, by: str, now: datetime
+        self, about: Update, event: Voted | Approved | Rejected | Snoozed, said: _Said
     ) -> Update:
         try:
-            after = step(update, event, now=now)
+            after = step(about, event, now=said.now)
         except IllegalTransition as error:
-            await self._decline(update, by, type(event).__name__, error.because or str(error), now)
+            await self._decline(about, said, error.because or str(error))
         assert isinstance(after, Update)
         return after
 
-    async def _decline(
-        self, update: Update, by: str, what: str, because: str, now: datetime
-    ) -> NoReturn:
-        entry = noted(update, f"{what}Declined", by=by[:200], now=now, detail=because)
-        await self.store.audit_only(entry)
+    async def _decline(self, about: Update, said: _Said, because: str) -> NoReturn:
+        entry = noted(about, f"{said.what}Declined", by=said.by[:200], now=said.now, detail=because)
+        await self.store.audit_only(
+            replace(entry, surface=said.surface, binding=str(said.binding or ""))
+        )
         raise Declined(because)
 
     async def _saved(
         self,
         stored: Stored,
         after: Job,
-        events: list[Voted | Approved] | list[Rejected],
-        by: str,
-        now: datetime,
+        events: Sequence[Voted | Approved | Rejected | Snoozed],
+        said: _Said,
     ) -> bool:
         due = None if after.is_ended else 0.0
         change = Change(job=after, expected=stored.version, due_in_seconds=due)
-        entries = [audit_entry(after, event, by=by, now=now) for event in events]
+        assert isinstance(after, Update)
+        bound = str(after.binding.digest()) if after.image else ""
+        entries = [
+            replace(
+                audit_entry(after, event, by=said.by, now=said.now),
+                surface=said.surface,
+                binding=bound,
+            )
+            for event in events
+        ]
         try:
             await self.store.commit([change], entries)
         except Conflict:
             return False
         return True
+
+
+def _counted(about: Update) -> set[str]:
+    """What the people whose votes count already are counted under."""
+    rules = about.policy.approval
+    votes = (v for v in about.votes if v.binding == about.binding)
+    return {v.who.one for v in votes if approval.why_not(rules, v.who) is None}
+
+
+def _out_of_place(about: Update, said: _Said) -> str | None:
+    """Return why nothing of this kind can be decided about the update as it stands."""
+    if about.state not in NOT_BEGUN:
+        ended = f": {about.ended_because}" if about.ended_because else ""
+        return f"{about.id} is {about.state} already{ended}"
+    if said.what == "Approve" and about.state is UpdateState.SCHEDULED:
+        return f"{about.id} is approved already"
+    if said.what in ("Approve", "Snooze") and about.image is None:
+        return f"{about.id} has no image yet: its build is not ready"
+    bound = about.binding.digest() if about.image else None
+    if said.binding and said.binding != bound:
+        return "it has changed since it was shown; look at it again"
+    return None
+
+
+def _approved_sentence(after: Update, short: int) -> str:
+    if after.approval:
+        return f"{after.id} is approved by {', '.join(after.approval.by)}"
+    rules = after.policy.approval
+    if approval.only_authors(rules, after.binding, after.votes, authors=after.authors):
+        return "counted; somebody who neither asked for it nor wrote its recipe must approve too"
+    return f"counted; {short} more approval(s) needed"
+
+
+def _of_scope(
+    scope: str, what: str, by: str, now: datetime, detail: str, surface: str
+) -> AuditEntry:
+    cluster, _, pool = scope.partition("/")
+    return AuditEntry(
+        at=now,
+        job="",
+        event=what,
+        by=by[:200],
+        state="",
+        detail=detail,
+        cluster=cluster,
+        pool=pool,
+        surface=surface,
+    )

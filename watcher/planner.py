@@ -4,14 +4,15 @@ The same code serves the service's own passes and what people ask for by name. E
 repeatable: a second pass over an unchanged pool finds the update of the first and changes nothing.
 """
 
-import hashlib
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from watcher import proposals
 from watcher.core import approval, preconditions
 from watcher.core.build import Build, BuildState
+from watcher.core.changes import Mode
 from watcher.core.drift import (
     Asked,
     Decision,
@@ -22,9 +23,9 @@ from watcher.core.drift import (
     decide,
     not_stock,
 )
-from watcher.core.facts import ClusterName, Digest, PoolName
+from watcher.core.facts import ClusterName, PoolName
 from watcher.core.release import Base
-from watcher.core.update import NOT_BEGUN, Policy, Target, Update, asked_by_person
+from watcher.core.update import NOT_BEGUN, Background, Policy, Update
 from watcher.core.update_events import Kind, Superseded, UpdateState
 from watcher.engine import audit_entry, noted, step
 from watcher.observe import platforms
@@ -47,9 +48,6 @@ AFTER_FAILURE_SECONDS = 1800.0
 """What failed is proposed again after this long, unless a person asks sooner."""
 TRIES = 5
 """How often a proposal is made anew when somebody else changed the same records."""
-NO_RECIPE = Digest("sha256:" + hashlib.sha256(b"").hexdigest())
-"""Stands for the recipe in the binding of a request for the stock image."""
-STOCK = "stock"
 RELAYER = "relayer"
 
 
@@ -90,7 +88,11 @@ class Planner:
             pool=pool,
             observation=seen,
             decision=decide(seen, now=now, asked=asked),
-            unmet=tuple(preconditions.standing_in_the_way(seen, self._policy(cluster, pool), now)),
+            unmet=tuple(
+                preconditions.standing_in_the_way(
+                    seen, self._policy(cluster, pool), tuple(await self.store.freezes()), now
+                )
+            ),
             active=update,
         )
 
@@ -104,7 +106,12 @@ class Planner:
         await self._show(plan)
         active = plan.active
         if isinstance(plan.decision, Rebuild) and plan.observation:
-            if active is None or (active.kind is Kind.LAYERED and active.state in NOT_BEGUN):
+            told = self._only_told(plan.observation)
+            if told and active and active.requested_by == RELAYER:
+                await self._withdraw(active, "shall only be told of, by its policy")
+            elif told:
+                pass  # people see that the pool is behind; what one of them asked for stands
+            elif active is None or (active.kind is Kind.LAYERED and active.state in NOT_BEGUN):
                 await self._propose(plan.observation, plan.decision, by=RELAYER)
         elif isinstance(plan.decision, InStep) and active and active.requested_by == RELAYER:
             await self._withdraw(active, plan.decision.because)
@@ -136,10 +143,11 @@ class Planner:
             return
         update = self._stock_update(seen, seen.base, active.requested_by)
         stored = await self.store.get(active.id)
-        if stored.job.state not in NOT_BEGUN or _same(active, update):
+        if stored.job.state not in NOT_BEGUN or proposals.same(active, update):
             return
         why = f"{update.because}; asked anew, as the release or the policy of the pool changed"
-        await self._commit_new(replace(update, because=why), replaces=stored)
+        said = await self._background(seen, seen.base)
+        await self._commit_new(replace(update, because=why, background=said), replaces=stored)
 
     async def rebuild(
         self, cluster: ClusterName, pool: PoolName, *, by: str, allow_downgrade: bool = False
@@ -148,15 +156,19 @@ class Planner:
         plan = await self.plan(cluster, pool, asked=Asked(by, downgrade=allow_downgrade))
         if not isinstance(plan.decision, Rebuild) or plan.observation is None:
             raise Declined(plan.decision.because)
-        rules = self._policy(cluster, pool).approval
-        if rules.auto and (why := approval.why_not(rules, by)):
-            raise Declined(why)  # asking is all it takes there
+        policy = self._policy(cluster, pool, proposals.kind_of_change(plan.observation))
+        if policy.approval.auto:  # asking is all it takes there
+            who = await self.people.directory.who(by, policy.approval.approvers)
+            if why := approval.why_not(policy.approval, who):
+                raise Declined(why)
         if plan.active and plan.active.state not in NOT_BEGUN:
             raise Declined(f"{plan.active.id} is {plan.active.state}; wait for its end")
         await self.store.forget(cluster, pool)
         return await self._propose(plan.observation, plan.decision, by=by)
 
-    async def stock(self, cluster: ClusterName, pool: PoolName, *, by: str) -> Update:
+    async def stock(
+        self, cluster: ClusterName, pool: PoolName, *, by: str, surface: str = ""
+    ) -> Update:
         """Ask for the override to be removed; the asker's own vote is counted if it may be."""
         plan = await self.plan(cluster, pool)
         seen = plan.observation
@@ -170,18 +182,24 @@ class Planner:
             raise Declined(f"{plan.active.id} is {plan.active.state}; wait for its end")
         update = self._stock_update(seen, seen.base, by)
         active = await self._active(cluster, pool)
-        if active and isinstance(active.job, Update) and _same(active.job, update):
+        if active and isinstance(active.job, Update) and proposals.same(active.job, update):
             update = active.job  # asked for before: this is one more vote for it
         else:
+            update = replace(update, background=await self._background(seen, seen.base))
             await self._commit_new(update, replaces=active)
         try:
-            return (await self.people.approve(update.id, by=by)).update
+            return (await self.people.approve(update.id, by=by, surface=surface)).update
         except Declined:
             return update  # not an approver: somebody else must say yes
 
     async def _show(self, plan: Plan) -> None:
-        view = _shown(plan, self.clock.now())
-        await self.store.put_view(f"pool:{plan.cluster}/{plan.pool}", view)
+        seen, configured = plan.observation, self.settings.pool(plan.cluster, plan.pool)
+        mode = configured.mode_of(proposals.kind_of_change(seen)) if seen and configured else None
+        key, view = f"pool:{plan.cluster}/{plan.pool}", _shown(plan, mode, self.clock.now())
+        before = await self.store.view(key)
+        await self.store.put_view(key, view)
+        if plan.active and before.get("unmet") != view["unmet"]:
+            await self.store.outbox.mark(plan.active.id)  # its card says what is in the way
 
     async def _unseen(self, cluster: ClusterName, pool: PoolName, error: OutsideError) -> Plan:
         """Return what people shall see while looks at a pool fail, instead of an old decision."""
@@ -189,9 +207,28 @@ class Planner:
         update = active.job if active and isinstance(active.job, Update) else None
         return _held(cluster, pool, f"cannot be looked at, and is tried again: {error}", update)
 
-    def _policy(self, cluster: ClusterName, pool: PoolName) -> Policy:
+    def _policy(self, cluster: ClusterName, pool: PoolName, change: str = "") -> Policy:
         configured = self.settings.pool(cluster, pool)
-        return configured.policy if configured else Policy()
+        return configured.policy_for(change) if configured else Policy()
+
+    def _only_told(self, seen: Observation) -> bool:
+        """Whether the policy says that this kind of change is only told of."""
+        configured = self.settings.pool(seen.cluster, seen.pool.name)
+        mode = configured.mode_of(proposals.kind_of_change(seen)) if configured else Mode.APPROVE
+        return mode is Mode.NOTIFY
+
+    async def _background(self, seen: Observation, base: Base) -> Background:
+        return await proposals.Gatherer(self.images, self.store).background(seen, base)
+
+    def _stock_update(self, seen: Observation, base: Base, by: str) -> Update:
+        return proposals.stock(
+            seen,
+            base,
+            settings=self.settings,
+            by=by,
+            background=Background(),
+            now=self.clock.now(),
+        )
 
     async def _active(self, cluster: ClusterName, pool: PoolName) -> Stored | None:
         owner = await self.store.owner(f"update:{cluster}/{pool}")
@@ -207,13 +244,22 @@ class Planner:
         for _ in range(TRIES):
             now = self.clock.now()
             build, is_new = await self._build(seen, wanted, now)
-            update = self._update(seen, wanted, build, by, now)
+            update = proposals.layered(
+                seen,
+                wanted,
+                build,
+                settings=self.settings,
+                by=by,
+                background=Background(),
+                now=now,
+            )
             active = await self._active(seen.cluster, seen.pool.name)
             if active and isinstance(active.job, Update):
-                if _same(active.job, update) and active.job.image in (None, build.image):
+                if proposals.same(active.job, update) and active.job.image in (None, build.image):
                     return active.job
                 if by == RELAYER and active.job.kind is Kind.STOCK:
                     raise Conflict(f"{active.job.id} came in between: a person's wish stands")
+            update = replace(update, background=await self._background(seen, wanted.base))
             extra = [Change(job=build, expected=0)] if is_new else []
             queued = noted(build, "Queued", by=by, now=now, detail=str(build.base))
             entries = [queued] if is_new else []
@@ -290,72 +336,10 @@ class Planner:
         except OutsideError:
             return True  # not known to be gone; the preconditions look again before it is applied
 
-    def _update(
-        self, seen: Observation, wanted: Rebuild, build: Build, by: str, now: datetime
-    ) -> Update:
-        return Update(
-            id=f"u-{secrets.token_hex(4)}",
-            cluster=seen.cluster,
-            pool=seen.pool.name,
-            kind=Kind.LAYERED,
-            target=Target(
-                release_version=wanted.base.release.version,
-                release_image=wanted.base.release.image,
-                base=wanted.base.image,
-                recipe=wanted.recipe.name,
-                recipe_digest=wanted.recipe.digest,
-                build_key=wanted.recipe.build_key,
-            ),
-            policy=self._policy(seen.cluster, seen.pool.name),
-            because=wanted.because,
-            requested_by=by,
-            created_at=now,
-            changed_at=now,
-            build=build.id,
-            downgrade_allowed=wanted.downgrade_allowed,
-        )
-
-    def _stock_update(self, seen: Observation, base: Base, by: str) -> Update:
-        now = self.clock.now()
-        policy = self._policy(seen.cluster, seen.pool.name)
-        asks = asked_by_person(policy)
-        return Update(
-            id=f"u-{secrets.token_hex(4)}",
-            cluster=seen.cluster,
-            pool=seen.pool.name,
-            kind=Kind.STOCK,
-            target=Target(
-                release_version=base.release.version,
-                release_image=base.release.image,
-                base=base.image,
-                recipe=STOCK,
-                recipe_digest=NO_RECIPE,
-                build_key=STOCK,
-            ),
-            policy=asks,
-            because=f"{by} asked for the stock image",
-            requested_by=by,
-            created_at=now,
-            changed_at=now,
-            expires_at=now + timedelta(seconds=asks.approval.ask_seconds),
-            state=UpdateState.AWAITING_APPROVAL,
-            image=base.image,
-        )
-
 
 def _held(cluster: ClusterName, pool: PoolName, because: str, active: Update | None) -> Plan:
     """Return the plan for a pool that cannot be seen."""
     return Plan(cluster=cluster, pool=pool, decision=Hold(pool, because), active=active)
-
-
-def _same(active: Update, wanted: Update) -> bool:
-    """Whether the active update leads where the wanted one would, under the same policy."""
-    return (
-        active.kind is wanted.kind
-        and active.target == wanted.target
-        and active.policy.digest() == wanted.policy.digest()
-        and (active.downgrade_allowed or not wanted.downgrade_allowed)
-    )
 
 
 def _superseded(
@@ -368,11 +352,13 @@ def _superseded(
     return change, audit_entry(ended, event, by=by, now=now)
 
 
-def _shown(plan: Plan, now: datetime) -> dict[str, object]:
-    """What people see of the last look at a pool."""
-    seen = plan.observation
+def _shown(plan: Plan, mode: Mode | None, now: datetime) -> dict[str, object]:
+    """What people see of the last look at a pool; `mode` is that of the change it may need."""
+    seen, active = plan.observation, plan.active
     running = seen.running if seen else None
     base = seen.base if seen and isinstance(seen.base, Base) else None
+    # One that a person asked for all the same is told of by itself.
+    unasked = active is None or active.requested_by == RELAYER
     return {
         "cluster": plan.cluster,
         "pool": plan.pool,
@@ -385,5 +371,10 @@ def _shown(plan: Plan, now: datetime) -> dict[str, object]:
         "image": running.image if running else "",
         "expected_base": str(base.image) if base else "",
         "expected_release": base.release.version if base else "",
-        "update": plan.active.id if plan.active else "",
+        "update": active.id if active else "",
+        "unmet": list(plan.unmet),
+        "mode": "" if mode is None or isinstance(plan.decision, InStep) else str(mode),
+        "only_told": mode is Mode.NOTIFY and isinstance(plan.decision, Rebuild) and unasked,
+        "stock_by": seen.stock_by if seen else "",
+        "running_release": running.lineage.release_version if running else "",
     }

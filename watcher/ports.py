@@ -16,6 +16,10 @@ from watcher.core.facts import ClusterName, PoolName, Pullspec, Repository
 from watcher.core.images import ImageFacts, Payload
 from watcher.core.jobs import Job, JobKind
 from watcher.core.recipe import Recipe
+from watcher.core.timing import Freeze
+from watcher.ports_telling import Directory, Groups, Outbox, Sink
+
+__all__ = ["Directory", "Groups", "Outbox", "Sink"]  # told of by the same name as the other ports
 
 
 class OutsideError(Exception):
@@ -91,6 +95,10 @@ class AuditEntry:
     detail: str = ""
     cluster: str = ""
     pool: str = ""
+    surface: str = ""
+    """How a person said it: `cli`, `http`, `slack button`, `slack command`; empty: no person."""
+    binding: str = ""
+    """Digest of what was decided about, where something was."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +123,10 @@ class Store(Protocol):
     with the same key is refused with Conflict unless the same commit ends the first.
     """
 
+    @property
+    def outbox(self) -> Outbox:
+        """What was told where, in the same memory."""
+
     async def get(self, job_id: str) -> Stored:
         """Raise KeyError if there is none."""
 
@@ -125,7 +137,8 @@ class Store(Protocol):
         """Write all or nothing: records, queue, keys, indexes and audit. Return the versions.
 
         Raise Conflict if a version is not the newest or a key is taken, LeaseLost for an old fence.
-        A build that ends makes every update that waits for it due at once.
+        A build that ends makes every update that waits for it due at once. Every update among the
+        changes is marked in the outbox, in the same step.
         """
 
     async def claim(
@@ -191,6 +204,32 @@ class Store(Protocol):
 
     async def views(self) -> Mapping[str, Mapping[str, object]]: ...
 
+    async def view(self, key: str) -> Mapping[str, object]:
+        """One of them; empty if it is not there."""
+
+    async def keep(self, key: str, value: Mapping[str, object]) -> None:
+        """Keep a small JSON value for good under a key of its own (a recipe as it was built)."""
+
+    async def kept(self, key: str) -> Mapping[str, object]:
+        """What is kept under the key; empty if nothing is."""
+
+    async def first_seen(self, what: str, now: datetime) -> datetime:
+        """When this was first seen by anybody; `now` if that is this moment. To the millisecond."""
+
+    async def freeze(self, freeze: Freeze, audit: AuditEntry) -> None:
+        """Put it in force, in place of one of the same scope; with its audit entry, in one step."""
+
+    async def unfreeze(self, scope: str, audit: AuditEntry) -> bool:
+        """Lift the one of exactly this scope; False, and no audit entry, if there is none."""
+
+    async def freezes(self) -> list[Freeze]:
+        """All that were not lifted, ended ones too, by scope."""
+
+    async def handled(self, delivery: str) -> bool:
+        """Whether something from outside that may come twice was dealt with within the hour."""
+
+    async def set_handled(self, delivery: str) -> None: ...
+
     async def lead(self, replica: str, lease_seconds: float) -> bool:
         """Take or prolong the leadership; True while it is ours."""
 
@@ -228,6 +267,9 @@ class Meter(Protocol):
 
     def leading(self, ours: bool) -> None:
         """Whether this replica plans."""
+
+    def declined(self, surface: str) -> None:
+        """A decision was refused."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,13 @@ work when absent, so that a new version runs with yesterday's file.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from watcher.core.changes import Change, Mode, mode_for
+from watcher.core.digests import DigestTimes
 from watcher.core.facts import ClusterName, PoolName, Repository
+from watcher.core.letters import Asking, Route
 from watcher.core.update import Policy
 
 
@@ -59,6 +62,8 @@ class RecipeSettings:
     build_args: Mapping[str, str] = field(default_factory=dict)
     builder: str = "auto"
     """auto takes `append` where the recipe allows it, else `buildah`."""
+    authors: tuple[str, ...] = ()
+    """Who writes it: for pools with the two-person rule."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +72,79 @@ class PoolSettings:
     pool: PoolName
     recipe: str
     policy: Policy = field(default_factory=Policy)
+    mode: Mode = Mode.APPROVE
+    """Who says yes: people, the policy by itself, or nobody, because it is only told of."""
+    modes: Mapping[str, str] = field(default_factory=dict)
+    """Kind of change → mode, where it differs from `mode`."""
+    asking: Asking = field(default_factory=Asking)
+    time_zone: str = "UTC"
+    """For people: `tomorrow 09:00`, and when a window opens."""
+
+    def mode_of(self, change: Change) -> Mode:
+        """The mode of one kind of change."""
+        return mode_for(self.mode, self.modes, change)
+
+    def policy_for(self, change: str) -> Policy:
+        """The policy of one kind of change: whether people are asked is part of what is bound."""
+        auto = bool(change) and self.mode_of(Change(change)) is Mode.AUTO
+        return replace(self.policy, approval=replace(self.policy.approval, auto=auto))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PersonSettings:
+    """One human with several identities: two votes of hers are one."""
+
+    name: str
+    identities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SlackSettings:
+    bot_token_file: Path | None = None
+    bot_token_env: str = ""
+    """xoxb-…; without one nothing is said to or heard from Slack."""
+    app_token_file: Path | None = None
+    app_token_env: str = ""
+    """xapp-…, for Socket Mode: no inbound port is needed."""
+    signing_secret_file: Path | None = None
+    signing_secret_env: str = ""
+    """For `mode: http`, and only there."""
+    mode: str = "socket"
+    """How clicks and commands reach us: socket, http (below /slack on our web server) or none."""
+    api_url: str = "https://slack.com/api/"
+    team: str = ""
+    app: str = ""
+    """Ids (T…, A…) that every event must carry. Required with a token."""
+    channel: str = ""
+    """Where things go that no route says otherwise about, and where trouble elsewhere is told."""
+
+    @property
+    def is_on(self) -> bool:
+        return bool(self.bot_token_file or self.bot_token_env)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookSettings:
+    name: str
+    url: str
+    secret_file: Path | None = None
+    secret_env: str = ""
+    """Signs every request (HMAC-SHA256)."""
+    ca_file: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigestSettings:
+    name: str
+    to: tuple[str, ...]
+    times: DigestTimes
+    clusters: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoticeSettings:
+    hold_seconds: int = 1800
+    """A pool that is behind and held for this long is told of. 30 min: longer than a reboot."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +204,22 @@ class Settings:
     clusters: tuple[ClusterSettings, ...] = ()
     recipes: tuple[RecipeSettings, ...] = ()
     pools: tuple[PoolSettings, ...] = ()
+    people: tuple[PersonSettings, ...] = ()
+    slack: SlackSettings = field(default_factory=SlackSettings)
+    webhooks: tuple[WebhookSettings, ...] = ()
+    routes: tuple[Route, ...] = ()
+    """All that fit are followed; none fits: `slack.channel`."""
+    digests: tuple[DigestSettings, ...] = ()
+    notices: NoticeSettings = field(default_factory=NoticeSettings)
+
+    @property
+    def usual_place(self) -> str:
+        """Where things go that no route says otherwise about; empty: nowhere."""
+        return f"slack:{self.slack.channel}" if self.slack.is_on and self.slack.channel else ""
+
+    def person_of(self, identity: str) -> str:
+        """Whose identity this is; empty if nobody's."""
+        return next((p.name for p in self.people if identity in p.identities), "")
 
     def pool(self, cluster: str, pool: str) -> PoolSettings | None:
         """What is configured for a pool, if anything."""

@@ -26,6 +26,7 @@ from watcher.clients.registry import Credentials, RegistryClient
 from watcher.clients.registry import RegistrySettings as RegistryAccess
 from watcher.core import mco
 from watcher.core.approval import ApprovalRules
+from watcher.core.changes import Mode
 from watcher.core.facts import ClusterName, PoolName, Pullspec, Repository
 from watcher.core.update import Policy
 from watcher.settings import (
@@ -87,8 +88,8 @@ class DemoWorld:
 
     def before(self, state_dir: Path) -> Settings:
         """The service as it ran before the story, with a memory of its own: nobody was asked."""
-        automatic = Policy(approval=ApprovalRules(auto=True), soak_seconds=0)
-        pools = tuple(replace(pool, policy=automatic) for pool in self.settings.pools)
+        quick = Policy(soak_seconds=0)
+        pools = tuple(replace(p, policy=quick, mode=Mode.AUTO) for p in self.settings.pools)
         return replace(self.settings, state_dir=state_dir, pools=pools)
 
     def running(self) -> dict[str, str]:
@@ -146,7 +147,7 @@ async def demo_world(directory: Path) -> AsyncIterator[DemoWorld]:
             "auth.json": json.dumps({"auths": logins["relayer"]}),
         }
         for name, content in files.items():
-            _private(directory / name, content)
+            private_file(directory / name, content)
         yield DemoWorld(
             api=api,
             cluster=cluster,
@@ -194,7 +195,8 @@ async def _pulling(registry: SimulatedRegistry, secret: bytes) -> AsyncIterator[
         yield pull
 
 
-def _private(path: Path, content: str) -> None:
+def private_file(path: Path, content: str) -> None:
+    """Write a secret that only we may read."""
     path.touch(mode=0o600)
     path.write_text(content)
 

@@ -17,6 +17,7 @@ from simulator.registry.access import Access
 from simulator.registry.images import base_image, push_to, release_image
 from simulator.registry.server import SimulatedRegistry
 from watcher.core.approval import ApprovalRules
+from watcher.core.changes import Mode
 from watcher.core.facts import ClusterName, PoolName, Repository
 from watcher.core.update import Policy
 from watcher.settings import (
@@ -54,9 +55,9 @@ class World:
 
     def with_policy(self, policy: Policy) -> Settings:
         """The settings with another policy for the pool."""
-        return replace(
-            self.settings, pools=tuple(replace(p, policy=policy) for p in self.settings.pools)
-        )
+        mode = Mode.AUTO if policy.approval.auto else Mode.APPROVE
+        pools = tuple(replace(p, policy=policy, mode=mode) for p in self.settings.pools)
+        return replace(self.settings, pools=pools)
 
     def override_writes(self) -> int:
         """How many requests changed our MachineConfig, whoever sent them."""

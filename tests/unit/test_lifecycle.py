@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from tests.facts import T0, a_build, a_policy, an_update, approved, digest, image, seconds
 from watcher.core import build as builds
 from watcher.core import update as updates
-from watcher.core.approval import AUTO, Binding, Vote
+from watcher.core.approval import AUTO, Binding, Vote, Who
 from watcher.core.build import BuildEvent, BuildFailed, BuildStarted, BuildState, Built, Verified
 from watcher.core.transition import IllegalTransition
 from watcher.core.update import UNTOUCHED_ENDS, UPDATE_ENDS, UPDATE_TRANSITIONS, Update
@@ -34,6 +34,7 @@ from watcher.core.update_events import (
     Rejected,
     RolledBack,
     RolledOut,
+    Snoozed,
     Soaked,
     Superseded,
     TakenOver,
@@ -110,11 +111,19 @@ def _cleared(update: Update, now: datetime) -> st.SearchStrategy[UpdateEvent]:
     return st.builds(Cleared, bindings(update), bases, previous)
 
 
+def _snoozed(update: Update, now: datetime) -> st.SearchStrategy[UpdateEvent]:
+    hours = st.sampled_from((-1, 0, 1, 4, 24, 24 * 40))
+    return st.builds(
+        lambda by, later: Snoozed(Who(by=by), now + seconds(later * 3600)), names, hours
+    )
+
+
 OFFERS: dict[type, Callable[[Update, datetime], st.SearchStrategy[UpdateEvent]]] = {
     BuildReady: lambda update, now: st.just(BuildReady(image("new"))),
     Voted: _vote,
+    Snoozed: _snoozed,
     Approved: lambda update, now: bindings(update).map(Approved),
-    Rejected: lambda update, now: names.map(lambda by: Rejected(by, "no")),
+    Rejected: lambda update, now: names.map(lambda by: Rejected(Who(by=by), "no")),
     Expired: lambda update, now: st.just(Expired()),
     Superseded: lambda update, now: st.just(Superseded("u-2")),
     Failed: lambda update, now: st.just(Failed("no")),
@@ -144,7 +153,7 @@ def histories(draw: st.DrawFn) -> History:
             break
         now += seconds(draw(st.sampled_from((0, 0, 0, 0, 60, 60, 60, 3600, 3600, DAY))))
         known = list(UPDATE_TRANSITIONS[update.state])
-        weighted = known + 15 * [kind for kind in FORWARD if kind in known]
+        weighted = known + 25 * [kind for kind in FORWARD if kind in known]
         offered = draw(OFFERS[draw(st.sampled_from(weighted))](update, now))
         try:
             after = updates.step(update, offered, now=now)
@@ -244,8 +253,15 @@ def test_decisions_are_made_in_time_by_those_who_may(history: History) -> None:
                 assert until is not None
                 assert step.at >= until
             case Rejected(by, _):
-                assert by not in ("", AUTO)
-                assert not approvers or by in approvers
+                assert by.by not in ("", AUTO)
+                assert not approvers or by.by in approvers
+            case Snoozed(by, asleep):
+                assert by.by not in ("", AUTO)
+                assert not approvers or by.by in approvers
+                assert step.at < asleep
+                assert step.after.expires_at is not None
+                assert asleep < step.after.expires_at
+                assert step.after.approval == step.before.approval
 
 
 @some
@@ -307,8 +323,10 @@ def fitting(update: Update, kind: type) -> tuple[UpdateEvent, datetime]:
         case _ if kind is Cleared:
             assert binding is not None
             return Cleared(binding, update.target.base.digest, None), now
+        case _ if kind is Snoozed:
+            return Snoozed(Who(by="ann"), now + seconds(60)), now
         case _ if kind is Rejected:
-            return Rejected("ann", "no"), now
+            return Rejected(Who(by="ann"), "no"), now
         case _ if kind is Expired:
             return Expired(), update.expires_at or now
         case _:
@@ -417,7 +435,7 @@ def test_an_expiry_before_its_time_is_refused() -> None:
 
 def test_a_rejection_by_somebody_else_is_refused() -> None:
     update = replace(asked, policy=a_policy(approvers=("ann",)))
-    assert "eve is not an approver" in refused(update, Rejected("eve", "no"))
+    assert "eve is not an approver" in refused(update, Rejected(Who(by="eve"), "no"))
 
 
 scheduled = an_update(state=S.SCHEDULED)
@@ -473,7 +491,7 @@ def test_the_approved_helper_makes_what_the_table_would() -> None:
     vote = Vote(by="ann", at=T0, binding=right_binding(asked))
     voted = updates.step(asked, Voted(vote), now=T0)
     made = updates.step(voted, Approved(right_binding(asked)), now=T0)
-    assert replace(made, votes=()) == approved(replace(asked, state=S.SCHEDULED))
+    assert replace(made, votes=(), times=()) == approved(replace(asked, state=S.SCHEDULED))
 
 
 # --- builds --------------------------------------------------------------------------------------

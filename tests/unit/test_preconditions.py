@@ -20,17 +20,20 @@ from tests.facts import (
     conditions,
     digest,
     image,
+    release_image,
     running,
     seconds,
 )
 from watcher.core import preconditions
 from watcher.core.drift import Observation, RecipeBroken, RecipeSeen
 from watcher.core.facts import PoolName
+from watcher.core.order import After, OtherPool
 from watcher.core.preconditions import PRECONDITIONS, Scene, completed_base, unmet
 from watcher.core.release import UnknownBase
+from watcher.core.timing import Freeze
 from watcher.core.update import Policy, Update, asked_by_person
 from watcher.core.update_events import Kind, UpdateState
-from watcher.core.windows import Window
+from watcher.core.windows import Blackout, Window
 
 SCHEDULED = UpdateState.SCHEDULED
 UPDATE = an_update(state=SCHEDULED)
@@ -44,8 +47,26 @@ def scene(*, update: Update = UPDATE, seen: Observation | None = SEEN, **said: A
     return Scene(update=update, seen=seen, **{**default, **said})
 
 
+def with_policy(**said: Any) -> Update:
+    return an_update(state=SCHEDULED, policy=replace(a_policy(), **said))
+
+
 def windowed(*windows: Window) -> Update:
-    return an_update(state=SCHEDULED, policy=replace(a_policy(), windows=windows))
+    return with_policy(windows=windows)
+
+
+FROZEN = Freeze(scope="", by="ann", because="change freeze", at=T0, until=None)
+CANARY = OtherPool(
+    place="prod/canary",
+    release_digest=release_image("4.16.3").digest,
+    on_base=False,
+    settled=True,
+    since=None,
+    done_at=None,
+    failed="",
+    problem="",
+)
+FOLLOWING = with_policy(after=(After(place="prod/canary", soak_seconds=0),))
 
 
 def pool(**said: Any) -> Observation:
@@ -121,8 +142,36 @@ ALONE = [
         ),
         "the pool's architectures or the builder changed since its image was built",
     ),
+    (
+        scene(update=FOLLOWING, seen=replace(SEEN, others=(CANARY,))),
+        "prod/canary has to take 4.16.3 first; it does not run it yet",
+    ),
+    (
+        scene(update=FOLLOWING),
+        "prod/canary has to go first, and was not looked at",
+    ),
+    (
+        scene(freezes=(FROZEN,)),
+        "frozen by ann until somebody ends it: change freeze",
+    ),
+    (
+        scene(freezes=(replace(FROZEN, scope="prod/infra"),)),
+        "held by ann until somebody ends it: change freeze",
+    ),
+    (
+        scene(update=with_policy(min_age_seconds=86400), seen=replace(SEEN, release_seen_at=T0)),
+        "release first seen 2026-11-18 08:00 UTC; this policy waits 1d",
+    ),
+    (
+        scene(update=with_policy(blackouts=(Blackout(first="11-10", last="11-20"),))),
+        "blackout until 2026-11-21 00:00 UTC",
+    ),
+    (
+        scene(update=replace(UPDATE, snoozed_until=T0 + seconds(60), snoozed_by="slack:U1")),
+        "snoozed by slack:U1 until 2026-11-18 08:01 UTC",
+    ),
     (scene(update=windowed(LATER)), "the next window opens 2026-11-19 02:00 UTC"),
-    (scene(update=windowed(NEVER)), "none of the pool's windows opens within a week"),
+    (scene(update=windowed(NEVER)), "no window opens within 400 days"),
 ]
 
 
@@ -182,6 +231,40 @@ def test_a_stock_request_is_not_undone_by_an_automatic_policy() -> None:
     ]
 
 
+def test_a_freeze_of_another_cluster_or_pool_is_none_of_this_one() -> None:
+    others = ("stage", "prod/worker", "stage/infra")
+    assert unmet(scene(freezes=tuple(replace(FROZEN, scope=scope) for scope in others))) == []
+
+
+def test_a_freeze_that_is_over_holds_nothing_up() -> None:
+    assert unmet(scene(freezes=(replace(FROZEN, until=T0),))) == []
+
+
+def test_a_canary_that_failed_lets_nothing_follow() -> None:
+    failed = replace(CANARY, failed="u-9 is rolled-back: node-1 is Degraded")
+    said = unmet(scene(update=FOLLOWING, seen=replace(SEEN, others=(failed,))))
+    assert said == [
+        "prod/canary failed with 4.16.3: u-9 is rolled-back: node-1 is Degraded; nothing follows it"
+    ]
+
+
+def test_a_canary_that_soaked_long_enough_lets_the_others_follow() -> None:
+    rule = After(place="prod/canary", soak_seconds=3600)
+    well = replace(CANARY, on_base=True, since=T0 - seconds(3600))
+    update = with_policy(after=(rule,))
+    assert unmet(scene(update=update, seen=replace(SEEN, others=(well,)))) == []
+    later = replace(well, since=T0 - seconds(3599))
+    assert len(unmet(scene(update=update, seen=replace(SEEN, others=(later,))))) == 1
+
+
+def test_neither_age_nor_order_hold_up_a_return_to_the_stock_image() -> None:
+    policy = asked_by_person(
+        replace(a_policy(), min_age_seconds=86400, after=FOLLOWING.policy.after)
+    )
+    update = an_update(state=SCHEDULED, kind=Kind.STOCK, policy=policy)
+    assert unmet(scene(update=update, seen=replace(SEEN, release_seen_at=T0))) == []
+
+
 def test_only_a_completed_release_has_a_base_to_apply() -> None:
     assert completed_base(SEEN) == a_target().base.digest
     assert completed_base(replace(SEEN, release=a_release(completed=False))) is None
@@ -190,13 +273,13 @@ def test_only_a_completed_release_has_a_base_to_apply() -> None:
 
 def test_a_plan_tells_what_would_stand_in_the_way() -> None:
     seen = replace(pool(paused=True), release=a_release(completed=False))
-    said = preconditions.standing_in_the_way(seen, Policy(windows=(LATER,)), T0)
+    said = preconditions.standing_in_the_way(seen, Policy(windows=(LATER,)), (), T0)
     assert said == [
         "the control plane: upgrading to 4.16.3",
         "the pool is paused",
         "the next window opens 2026-11-19 02:00 UTC",
     ]
-    assert preconditions.standing_in_the_way(SEEN, Policy(), T0) == []
+    assert preconditions.standing_in_the_way(SEEN, Policy(), (), T0) == []
 
 
 def test_no_precondition_is_without_a_test() -> None:

@@ -41,6 +41,8 @@ class HistoryEntry:
     """"Completed" or "Partial"; a Partial entry can carry a completion time, so ask only this."""
     version: str
     image: str
+    verified: bool = False
+    """The CVO found the release's signature to be good before it took it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,6 +8,7 @@ from watcher.core import mco
 from watcher.core.cluster import MachineConfig, Pool
 from watcher.core.facts import ClusterName, Digest, PoolName
 from watcher.core.lineage import Lineage
+from watcher.core.order import OtherPool
 from watcher.core.release import Base, ReleaseState, UnknownBase
 
 MAX_AGE = timedelta(minutes=10)
@@ -69,6 +70,10 @@ class Observation:
     refused: Mapping[str, str] = field(default_factory=dict)
     """Build keys not to be proposed again, and why."""
     architectures: tuple[str, ...] = ("amd64",)
+    release_seen_at: datetime | None = None
+    """When anybody first saw the release that the cluster wants."""
+    others: tuple[OtherPool, ...] = ()
+    """Those that this pool comes after."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -236,3 +236,18 @@ def left_cordoned(node: Node, *, target: str) -> bool:
         and desired != target
         and said.get(DESIRED_DRAIN) == said.get(APPLIED_DRAIN) == drained
     )
+
+
+def is_at_target(pool: Pool) -> bool:
+    """Whether MCO says, about what the pool wants now, that every node has it."""
+    return (
+        not pool.is_true("Updating")
+        and pool.is_true("Updated")
+        and pool.meta.generation <= pool.observed_generation
+        and pool.status_configuration == pool.spec_configuration
+    )
+
+
+def is_settled(pool: Pool) -> bool:
+    """Whether the pool is at its target and well."""
+    return is_at_target(pool) and not pool.is_true("Degraded")

@@ -5,13 +5,14 @@ in the way at once, not one at a time.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
-from watcher.core import mco, windows
+from watcher.core import mco, order, timing
 from watcher.core.drift import Observation, RecipeBroken, also_changes, degraded, not_stock
 from watcher.core.facts import Digest
 from watcher.core.release import Base, UnknownBase
+from watcher.core.timing import Freeze, Timing
 from watcher.core.update import Policy, Update, asked_by_person
 from watcher.core.update_events import Kind
 
@@ -28,6 +29,8 @@ class Scene:
     pull_problem: str | None
     """Why a node could not pull the image with the cluster's pull secret."""
     now: datetime
+    freezes: tuple[Freeze, ...] = ()
+    """All that are known, wherever."""
 
 
 Precondition = Callable[[Scene, Observation], str | None]
@@ -71,14 +74,10 @@ def _degraded(seen: Observation) -> str | None:
 
 def _updating(seen: Observation) -> str | None:
     pool = seen.pool
-    settled = (
-        not pool.is_true("Updating")
-        and pool.is_true("Updated")
-        and pool.meta.generation <= pool.observed_generation
-        and pool.status_configuration == pool.spec_configuration
-    )
     return (
-        None if settled else f"the pool is updating ({pool.updated_count} of {pool.machine_count})"
+        None
+        if mco.is_at_target(pool)
+        else f"the pool is updating ({pool.updated_count} of {pool.machine_count})"
     )
 
 
@@ -155,13 +154,54 @@ def _policy_unchanged(scene: Scene, seen: Observation) -> str | None:
     return None
 
 
-def _closed(policy: Policy, now: datetime) -> str | None:
-    opens = windows.opens_at(policy.windows, now=now)
-    if opens is None:
-        return "none of the pool's windows opens within a week"
-    if opens > now:
-        return f"the next window opens {opens:%Y-%m-%d %H:%M} UTC"
-    return None
+def timing_of(
+    policy: Policy, seen: Observation, freezes: tuple[Freeze, ...], *, now: datetime
+) -> Timing:
+    """Return everything that says when an update of this pool may be begun."""
+    return Timing(
+        windows=policy.windows,
+        blackouts=policy.blackouts,
+        min_age_seconds=policy.min_age_seconds,
+        freezes=timing.in_force(freezes, seen.cluster, seen.pool.name, now=now),
+        release_seen_at=seen.release_seen_at,
+    )
+
+
+def timing_of_update(scene: Scene, seen: Observation) -> Timing:
+    """Return the same for one update; the stock image is no release that must have aged."""
+    update = scene.update
+    said = timing_of(update.policy, seen, scene.freezes, now=scene.now)
+    is_stock = update.kind is Kind.STOCK
+    return replace(
+        said,
+        min_age_seconds=0 if is_stock else said.min_age_seconds,
+        snoozed_until=update.snoozed_until,
+        snoozed_by=update.snoozed_by,
+    )
+
+
+def _closed(said: Timing, now: datetime) -> str | None:
+    return "; ".join(timing.verdict(said, now=now).reasons) or None
+
+
+def _in_order(scene: Scene, seen: Observation) -> str | None:
+    """The pools that go first have gone, and stayed well."""
+    if scene.update.kind is Kind.STOCK:
+        return None
+    target = scene.update.target
+    return _others(scene.update.policy, seen, target.release_image.digest, scene.now)
+
+
+def _others(policy: Policy, seen: Observation, release: Digest, now: datetime) -> str | None:
+    others = {other.place: other for other in seen.others}
+    version = seen.release.desired.version if seen.release.desired.image.digest == release else ""
+    said = [
+        order.waits_for(after, others[after.place], release=release, now=now, version=version)
+        if after.place in others
+        else f"{after.place} has to go first, and was not looked at"
+        for after in policy.after
+    ]
+    return "; ".join(filter(None, said)) or None
 
 
 PRECONDITIONS: tuple[Precondition, ...] = (
@@ -180,15 +220,19 @@ PRECONDITIONS: tuple[Precondition, ...] = (
     lambda scene, seen: _paused(seen),
     lambda scene, seen: _updating(seen),
     _pullable,
-    lambda scene, seen: _closed(scene.update.policy, scene.now),
+    _in_order,
+    lambda scene, seen: _closed(timing_of_update(scene, seen), scene.now),
 )
 
 
-def standing_in_the_way(seen: Observation, policy: Policy, now: datetime) -> list[str]:
+def standing_in_the_way(
+    seen: Observation, policy: Policy, freezes: tuple[Freeze, ...], now: datetime
+) -> list[str]:
     """Return what would keep any update of this pool from being applied now, for a plan."""
     found = [
         None if seen.release.completed else f"the control plane: {seen.release.sentence}",
         *(check(seen) for check in (_paused, _degraded, _updating)),
-        _closed(policy, now),
+        _others(policy, seen, seen.release.desired.image.digest, now),
+        _closed(timing_of(policy, seen, freezes, now=now), now),
     ]
     return [sentence for sentence in found if sentence]

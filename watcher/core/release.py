@@ -5,7 +5,7 @@ image-references per branch, controller/osimagestream. All of it is keyed on ima
 version alone is ambiguous (single to multi arch, nightlies).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from watcher.core import mco
@@ -39,6 +39,8 @@ class ReleaseState:
     completed: bool
     """history[0] is the desired image and Completed: only then may its base be applied."""
     sentence: str
+    signature: str = ""
+    """What the version operator found about the release's signature."""
 
 
 def _condition(cv: ClusterVersion, kind: str) -> tuple[str, str]:
@@ -47,6 +49,20 @@ def _condition(cv: ClusterVersion, kind: str) -> tuple[str, str]:
 
 def release_state(cv: ClusterVersion) -> ReleaseState:
     """Read ClusterVersion; raise Malformed unless it names a version and an image by digest."""
+    return replace(_release_state(cv), signature=_signature(cv))
+
+
+def _signature(cv: ClusterVersion) -> str:
+    """Say what history[].verified says of the desired release (set once the CVO accepted it)."""
+    entry = next((h for h in cv.history if h.image == cv.desired_image), None)
+    if entry is None:
+        return "not accepted by the cluster yet"
+    if entry.verified:
+        return "verified by the cluster's version operator"
+    return "NOT verified: the cluster took this release without a good signature"
+
+
+def _release_state(cv: ClusterVersion) -> ReleaseState:
     try:
         mco.minor_of(cv.desired_version)
     except ValueError as error:

@@ -115,6 +115,20 @@ def judge(view: ClusterView, pool: Pool, expected: Expectation, *, now: datetime
     return _late_or(pool, expected, now, Phase.ROLLING, sentence, progress)
 
 
+def others_would_follow(view: ClusterView, pool: Pool) -> bool:
+    """Whether a node is left that MCO has not yet told to take the image."""
+    return any(
+        node.meta.annotations.get(mco.DESIRED_CONFIG) != pool.spec_configuration
+        for node in mco.nodes_of(view, pool.name)
+    )
+
+
+def last_moved(pool: Pool, *, since: datetime) -> datetime:
+    """Return when the pool last began or stopped updating (a pause does both), if after `since`."""
+    moved = (c.last_transition for c in pool.conditions if c.type == "Updating")
+    return max([since, *(at for at in moved if at is not None)])
+
+
 def _late_or(
     pool: Pool,
     expected: Expectation,

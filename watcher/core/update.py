@@ -14,6 +14,7 @@ from typing import assert_never
 from watcher.core import approval
 from watcher.core.approval import Approval, ApprovalRules, Binding, Vote
 from watcher.core.facts import ClusterName, Digest, PoolName, Pullspec
+from watcher.core.order import After
 from watcher.core.transition import IllegalTransition
 from watcher.core.update_events import (
     Applied,
@@ -34,6 +35,7 @@ from watcher.core.update_events import (
     RollBack,
     RolledBack,
     RolledOut,
+    Snoozed,
     Soak,
     Soaked,
     Superseded,
@@ -45,7 +47,7 @@ from watcher.core.update_events import (
     Voted,
     WentWrong,
 )
-from watcher.core.windows import Window
+from watcher.core.windows import Blackout, Window
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +63,39 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Background:
+    """What was true when the update was proposed: for people, never decided upon."""
+
+    nodes: int = 0
+    estimate_seconds: int | None = None
+    """How long the rollout may take, from how long the last one took a node; None: never seen."""
+    os_version: str = ""
+    """RHCOS version of the new base."""
+    signature: str = ""
+    """What is known of the release's signature, as a sentence."""
+    from_image: str = ""
+    """What the pool runs; empty: the stock image."""
+    from_release: str = ""
+    from_base: str = ""
+    from_recipe: str = ""
+    from_os_version: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
     """What the configuration says about acting on one pool."""
 
     approval: ApprovalRules = field(default_factory=ApprovalRules)
     windows: tuple[Window, ...] = ()
     """When it may be applied; none means at any time."""
+    blackouts: tuple[Blackout, ...] = ()
+    """Days on which nothing begins, whatever the windows say."""
+    min_age_seconds: int = 0
+    """How long ago we must have first seen a release before it is applied."""
+    after: tuple[After, ...] = ()
+    """Pools that must have taken the release first, and stayed well."""
+    when_closed: str = "finish"
+    """What a rollout does when its window closes: `finish`, or `pause` the pool until the next."""
     soak_seconds: int = 600
     """How long a finished rollout is watched before the update is done. 10 min: MCO's alerts."""
     node_seconds: int = 1800
@@ -77,8 +106,18 @@ class Policy:
         said = asdict(self)
         for window in said["windows"]:
             window["hours"] = float(window["hours"])  # 4 and 4.0 are the same policy
+            _drop_defaults(window, cron="")
+        # So that a release of ours with one more setting does not void what was approved before.
+        _drop_defaults(said, blackouts=(), min_age_seconds=0, after=(), when_closed="finish")
+        _drop_defaults(said["approval"], two_person=False)
         text = json.dumps(said, sort_keys=True, separators=(",", ":"))
         return Digest("sha256:" + hashlib.sha256(text.encode()).hexdigest())
+
+
+def _drop_defaults(said: dict[str, object], **defaults: object) -> None:
+    for name, default in defaults.items():
+        if said[name] == default:
+            del said[name]
 
 
 def asked_by_person(policy: Policy) -> Policy:
@@ -96,11 +135,17 @@ UPDATE_TRANSITIONS: dict[UpdateState, dict[type, UpdateState]] = {
     S.WAITING_FOR_BUILD: {BuildReady: S.AWAITING_APPROVAL, **_UNTOUCHED},
     S.AWAITING_APPROVAL: {
         Voted: S.AWAITING_APPROVAL,
+        Snoozed: S.AWAITING_APPROVAL,
         Approved: S.SCHEDULED,
         Expired: S.EXPIRED,
         **_UNTOUCHED,
     },
-    S.SCHEDULED: {Cleared: S.APPLYING, Expired: S.EXPIRED, **_UNTOUCHED},
+    S.SCHEDULED: {
+        Cleared: S.APPLYING,
+        Snoozed: S.SCHEDULED,
+        Expired: S.EXPIRED,
+        **_UNTOUCHED,
+    },
     # From here on the cluster may have been touched: giving up means going back, unless it was
     # seen to be as it was before.
     S.APPLYING: {
@@ -122,6 +167,8 @@ UPDATE_TRANSITIONS: dict[UpdateState, dict[type, UpdateState]] = {
 UPDATE_ENDS = frozenset(state for state, out in UPDATE_TRANSITIONS.items() if not out)
 UNTOUCHED_ENDS = frozenset({S.REJECTED, S.EXPIRED, S.SUPERSEDED, S.FAILED})
 NOT_BEGUN = frozenset({S.WAITING_FOR_BUILD, S.AWAITING_APPROVAL, S.SCHEDULED})
+MOST_SNOOZE = timedelta(days=30)
+"""Longer is not "later": reject it, or hold the pool."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +197,15 @@ class Update:
     downgrade_allowed: bool = False
     """A person asked for exactly this by name."""
     ended_because: str = ""
+    change: str = ""
+    """The kind of change (`changes.Change`) whose policy this is under."""
+    authors: tuple[str, ...] = ()
+    """Every name of those who asked for it or wrote its recipe, for the two-person rule."""
+    snoozed_until: datetime | None = None
+    snoozed_by: str = ""
+    background: Background = field(default_factory=Background)
+    times: tuple[tuple[str, datetime], ...] = ()
+    """When it came into each of its states, in order; the first is `created_at`."""
 
     @property
     def is_ended(self) -> bool:
@@ -175,7 +231,12 @@ def step(update: Update, event: UpdateEvent, *, now: datetime) -> Update:
         raise IllegalTransition(update.state, event)
     if refusal := _refusal(update, event, now):
         raise IllegalTransition(update.state, event, refusal)
-    return _after(replace(update, state=state, changed_at=now), event, now)
+    moved = update if state is update.state else replace(update, times=_times(update, state, now))
+    return _after(replace(moved, state=state, changed_at=now), event, now)
+
+
+def _times(update: Update, state: UpdateState, now: datetime) -> tuple[tuple[str, datetime], ...]:
+    return (*update.times, (str(state), now))
 
 
 def _refusal(update: Update, event: UpdateEvent, now: datetime) -> str | None:
@@ -184,13 +245,14 @@ def _refusal(update: Update, event: UpdateEvent, now: datetime) -> str | None:
         case Voted(vote):
             if vote.binding != update.binding:
                 return "the vote is for something that has changed since"
-            return approval.why_not(update.policy.approval, vote.by) or _too_late(update, now)
+            return approval.why_not(update.policy.approval, vote.who) or _too_late(update, now)
+        case Snoozed(by, until):
+            return approval.why_not(update.policy.approval, by) or _no_snooze(update, until, now)
         case Approved(binding):
             if binding != update.binding:
                 return "the approval is for something that has changed since"
-            rules = update.policy.approval
-            if not rules.auto and (short := approval.missing(rules, binding, update.votes)):
-                return f"{short} more approval(s) needed"
+            if not update.policy.approval.auto and missing(update):
+                return f"{missing(update)} more approval(s) needed"
             return _too_late(update, now)
         case Rejected(by, _):
             return approval.why_not(update.policy.approval, by)
@@ -210,6 +272,23 @@ def _refusal(update: Update, event: UpdateEvent, now: datetime) -> str | None:
     return None
 
 
+def missing(update: Update) -> int:
+    """Return how many more people must approve `update` as it is; there must be an image."""
+    rules = update.policy.approval
+    return approval.missing(rules, update.binding, update.votes, authors=update.authors)
+
+
+def _no_snooze(update: Update, until: datetime, now: datetime) -> str | None:
+    if until <= now:
+        return f"{until:%Y-%m-%d %H:%M} UTC is over already"
+    if until > now + MOST_SNOOZE:
+        return f"it can be put off by {MOST_SNOOZE.days} days at most; reject it, or hold the pool"
+    given = update.approval
+    if given is not None and until >= given.until:
+        return f"its approval is good until {given.until:%Y-%m-%d %H:%M} UTC only"
+    return _too_late(update, now)
+
+
 def _too_late(update: Update, now: datetime) -> str | None:
     if update.expires_at is not None and now >= update.expires_at:
         return f"the time to decide ended {update.expires_at:%Y-%m-%d %H:%M} UTC"
@@ -224,15 +303,23 @@ def _after(after: Update, event: UpdateEvent, now: datetime) -> Update:
         case Voted(vote):
             others = tuple(v for v in after.votes if v.by != vote.by)
             return replace(after, votes=(*others, vote))
+        case Snoozed(by, until):
+            asleep = replace(after, snoozed_until=until, snoozed_by=by.by)
+            if after.approval is not None:
+                return asleep
+            again = until + timedelta(seconds=after.policy.approval.ask_seconds)
+            return replace(asleep, expires_at=max(again, after.expires_at or again))
         case Approved(binding):
-            given = approval.approve(after.policy.approval, binding, after.votes, now=now)
+            rules, authors = after.policy.approval, after.authors
+            given = approval.approve(rules, binding, after.votes, now=now, authors=authors)
             assert given is not None, "checked in _refusal"
-            return replace(after, approval=given, expires_at=given.until)
+            awake = replace(after, snoozed_until=None, snoozed_by="")
+            return replace(awake, approval=given, expires_at=given.until)
         case Cleared(_, _, previous):
             return replace(after, previous=previous, expires_at=None)
         case Rejected(by, because):
             return replace(
-                after, ended_because=f"rejected by {by}" + (f": {because}" * bool(because))
+                after, ended_because=f"rejected by {by.by}" + (f": {because}" * bool(because))
             )
         case Superseded(by):
             return replace(after, ended_because=f"superseded by {by}")

@@ -4,9 +4,10 @@ Frozen values with only ids and facts inside; `watcher.core.update` holds the ta
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
-from watcher.core.approval import Binding, Vote
+from watcher.core.approval import Binding, Vote, Who
 from watcher.core.facts import Digest, Pullspec
 
 
@@ -57,6 +58,14 @@ class Voted:
 
 
 @dataclass(frozen=True, slots=True)
+class Snoozed:
+    """Somebody who may decide wants to be asked later; it neither begins nor expires before."""
+
+    by: Who
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Approved:
     """Quorum or policy was reached. `step` counts again: the event alone proves nothing."""
 
@@ -65,7 +74,7 @@ class Approved:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    by: str
+    by: Who
     because: str
 
 
@@ -137,6 +146,7 @@ class UndoFailed:
 UpdateEvent = (
     BuildReady
     | Voted
+    | Snoozed
     | Approved
     | Rejected
     | Expired

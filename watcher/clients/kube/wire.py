@@ -70,6 +70,7 @@ class HistoryWire(Wire, frozen=True):
     state: str
     version: str = ""
     image: str = ""
+    verified: bool = False
 
 
 class ClusterVersionSpec(Wire, frozen=True):
@@ -266,7 +267,7 @@ def cluster_version(wire: ClusterVersionWire) -> ClusterVersion:
         requested_version=requested.version,
         requested_image=requested.image,
         history=tuple(
-            HistoryEntry(state=h.state, version=h.version, image=h.image)
+            HistoryEntry(state=h.state, version=h.version, image=h.image, verified=h.verified)
             for h in status.history or ()
         ),
         conditions=_conditions(status.conditions),

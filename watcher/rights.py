@@ -1,0 +1,63 @@
+"""Who may ask for something about a pool, beside deciding about an update.
+
+A token or a shell on the service's host is a door that proves something: through it, whoever a
+pool's policy lists may act, and everybody where it lists nobody. Chat proves only who somebody is:
+from there one must be listed. A refused attempt is audited.
+"""
+
+from dataclasses import dataclass
+from typing import NoReturn
+
+from watcher.core import approval
+from watcher.people import Declined
+from watcher.ports import AuditEntry, Clock, Directory, Store
+from watcher.settings import PoolSettings, Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rights:
+    settings: Settings
+    store: Store
+    directory: Directory
+    clock: Clock
+
+    async def check(self, what: str, scope: str, *, by: str, surface: str) -> None:
+        """Raise Declined, audited, unless this identity may do this in all of `scope`.
+
+        `scope` as of a freeze: a pool, a cluster, or "" for everything. Whoever may decide about
+        one of its pools may stop all of it (`Freeze`): stopping is the safe side.
+        """
+        places = [p for p in self.settings.pools if _is_in(p, scope)]
+        if not places:
+            await self._decline(what, scope, by, surface, f"nothing in {scope or 'here'}")
+        refusals = [await self._why_not(place, by) for place in places]
+        enough = any if what == "Freeze" else all
+        if not enough(refusal is None for refusal in refusals):
+            because = next(refusal for refusal in refusals if refusal is not None)
+            await self._decline(what, scope, by, surface, because)
+
+    async def _why_not(self, place: PoolSettings, by: str) -> str | None:
+        rules = place.policy.approval
+        return approval.why_not(rules, await self.directory.who(by, rules.approvers))
+
+    async def _decline(
+        self, what: str, scope: str, by: str, surface: str, because: str
+    ) -> NoReturn:
+        cluster, _, pool = scope.partition("/")
+        entry = AuditEntry(
+            at=self.clock.now(),
+            job="",
+            event=f"{what}Declined",
+            by=by[:200],
+            state="",
+            detail=because,
+            cluster=cluster,
+            pool=pool,
+            surface=surface,
+        )
+        await self.store.audit_only(entry)
+        raise Declined(because)
+
+
+def _is_in(place: PoolSettings, scope: str) -> bool:
+    return scope in ("", place.cluster, f"{place.cluster}/{place.pool}")
