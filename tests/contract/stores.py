@@ -20,6 +20,7 @@ from watcher.core.update import Policy, Target, Update
 from watcher.core.update_events import Kind, UpdateState
 from watcher.ports import AuditEntry, Change, Leased, Store
 
+AnyStore = MemoryStore | RedisStore
 START = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 _prefixes = itertools.count()
 
@@ -65,7 +66,7 @@ async def redis_store(
 
 
 @asynccontextmanager
-async def store(running: Server | None, clock: ManualClock) -> AsyncIterator[Store]:
+async def store(running: Server | None, clock: ManualClock) -> AsyncIterator[AnyStore]:
     """A fresh store on this server, or in memory."""
     if running is None:
         yield MemoryStore(clock)

@@ -17,13 +17,23 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.contract.stores import ManualClock, a_build, an_update, entry, redis_store
+from tests.contract.stores import (
+    START,
+    AnyStore,
+    ManualClock,
+    a_build,
+    an_update,
+    entry,
+    redis_store,
+)
 from watcher.clients.store.embedded import Server
 from watcher.clients.store.memory_store import MemoryStore
 from watcher.core.build import Build, BuildState
 from watcher.core.jobs import Job, JobKind
+from watcher.core.letters import Delivered, Mark
+from watcher.core.timing import Freeze
 from watcher.core.update_events import UpdateState
-from watcher.ports import Change, Conflict, Leased, Store
+from watcher.ports import Change, Conflict, Leased
 
 UPDATE_STATES = (
     UpdateState.WAITING_FOR_BUILD,
@@ -32,6 +42,7 @@ UPDATE_STATES = (
     UpdateState.DONE,
 )
 BUILD_STATES = (BuildState.QUEUED, BuildState.BUILDING, BuildState.READY, BuildState.FAILED)
+SUBJECTS = st.sampled_from(["u0", "u1", "fleet"])
 DELAYS = st.sampled_from([None, 0.0, 0.5, 3.0, 30.0])
 
 a_job = st.one_of(
@@ -59,6 +70,8 @@ class Comparing(RuleBasedStateMachine):
     def start(self) -> None:
         self.clock = ManualClock()
         self.leases: list[Leased] = []
+        self.marks: list[Mark] = []
+        self.letters = [Delivered(key="card"), Delivered(key="thread")]
         self.runner = asyncio.Runner()
         self.opened = AsyncExitStack()
         self.memory = MemoryStore(self.clock)
@@ -70,8 +83,8 @@ class Comparing(RuleBasedStateMachine):
             self.runner.run(self.opened.aclose())
             self.runner.close()
 
-    def same(self, ask: Callable[[Store], Awaitable[Any]]) -> Any:
-        async def answer(store: Store) -> Any:
+    def same(self, ask: Callable[[AnyStore], Awaitable[Any]]) -> Any:
+        async def answer(store: AnyStore) -> Any:
             try:
                 return await ask(store)
             except (Conflict, KeyError) as error:
@@ -151,6 +164,44 @@ class Comparing(RuleBasedStateMachine):
         else:
             self.same(lambda s: s.resign(replica))
 
+    @rule(subject=SUBJECTS)
+    def mark(self, subject: str) -> None:
+        self.same(lambda s: s.outbox.mark(subject))
+
+    @rule(limit=st.integers(0, 3))
+    def read_marks(self, limit: int) -> None:
+        self.marks += self.same(lambda s: s.outbox.marked(limit))
+
+    @precondition(lambda self: self.marks)
+    @rule(data=st.data())
+    def clear(self, data: st.DataObject) -> None:
+        mark = data.draw(st.sampled_from(self.marks))
+        self.same(lambda s: s.outbox.clear(mark))
+
+    @rule(data=st.data(), subject=SUBJECTS, ref=st.sampled_from(["", "171.5"]))
+    def save_letter(self, data: st.DataObject, subject: str, ref: str) -> None:
+        letter = replace(data.draw(st.sampled_from(self.letters)), ref=ref)
+        saved = self.same(lambda s: s.outbox.save(subject, letter))
+        if isinstance(saved, Delivered):
+            self.letters.append(saved)
+
+    @rule(scope=st.sampled_from(["", "east"]), lift=st.booleans())
+    def freeze_or_lift(self, scope: str, lift: bool) -> None:
+        freeze = Freeze(scope=scope, by="ann", because="", at=START, until=None)
+        if lift:
+            self.same(lambda s: s.unfreeze(scope, entry("")))
+        else:
+            self.same(lambda s: s.freeze(freeze, entry("")))
+
+    @rule(
+        key=st.sampled_from(["pool:east/p0", "leader"]),
+        view=st.dictionaries(
+            st.sampled_from(["at", "decision", "paused"]), st.sampled_from(["", "x", False, None])
+        ),
+    )
+    def put_view(self, key: str, view: dict[str, object]) -> None:
+        self.same(lambda s: s.put_view(key, view))
+
     @rule(seconds=st.sampled_from([0.5, 1.0, 2.0, 10.0]))
     def wait(self, seconds: float) -> None:
         self.clock.forward(seconds)
@@ -160,7 +211,7 @@ class Comparing(RuleBasedStateMachine):
         if not hasattr(self, "runner"):
             return
 
-        async def seen(store: Store) -> Any:
+        async def seen(store: AnyStore) -> Any:
             lists = [await store.jobs(kind, ended=e) for kind in JobKind for e in (True, False)]
             keys = ("build:k0", "build:k1", "update:east/p0", "update:east/p1")
             return (
@@ -169,6 +220,10 @@ class Comparing(RuleBasedStateMachine):
                 await store.dead(),
                 await store.history("east", "p0", 10),
                 len(await store.audit()),
+                await store.outbox.marked(100),
+                [await store.outbox.delivered(subject) for subject in ("u0", "fleet")],
+                await store.freezes(),
+                await store.views(),
             )
 
         self.same(seen)

@@ -12,6 +12,8 @@ import msgspec
 
 from watcher.core.build import Build
 from watcher.core.jobs import Job, JobKind, kind_of
+from watcher.core.letters import Delivered
+from watcher.core.timing import Freeze
 from watcher.core.update import Update
 from watcher.ports import AuditEntry, Refused
 
@@ -38,6 +40,8 @@ _envelope = msgspec.json.Decoder(_Envelope)
 _builds = msgspec.json.Decoder(Build, dec_hook=_from_text)
 _updates = msgspec.json.Decoder(Update, dec_hook=_from_text)
 _entries = msgspec.json.Decoder(AuditEntry)
+_freezes = msgspec.json.Decoder(Freeze)
+_letters = msgspec.json.Decoder(Delivered)
 _values = msgspec.json.Decoder(dict[str, Any])
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
 
@@ -97,3 +101,34 @@ def decode_values(record: bytes) -> dict[str, Any]:
         return _values.decode(record)
     except _UNREADABLE as error:
         raise UnreadableRecord(f"a stored view cannot be read: {str(error)[:200]}") from error
+
+
+def encode_freeze(freeze: Freeze) -> bytes:
+    """Return a freeze as JSON."""
+    return _json(freeze)
+
+
+def decode_freeze(record: bytes, scope: str) -> Freeze:
+    """Return the freeze of this scope; raise UnreadableRecord, which names the way out."""
+    try:
+        return _freezes.decode(record)
+    except _UNREADABLE as error:
+        raise UnreadableRecord(
+            f"the freeze of {scope[:100] or 'everything'} cannot be read, so it stays in force"
+            f" until it is lifted or ordered anew: {str(error)[:200]}"
+        ) from error
+
+
+def encode_delivered(letter: Delivered) -> bytes:
+    """Return what stands at a place as JSON."""
+    return _json(letter)
+
+
+def decode_delivered(record: bytes, subject: str) -> Delivered:
+    """Return what stands at a place for this subject; raise UnreadableRecord."""
+    try:
+        return _letters.decode(record)
+    except _UNREADABLE as error:
+        raise UnreadableRecord(
+            f"what was delivered of {subject[:100]} cannot be read: {str(error)[:200]}"
+        ) from error

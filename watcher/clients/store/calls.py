@@ -15,6 +15,8 @@ from redis.asyncio import Redis
 from redis.exceptions import NoScriptError
 
 from watcher.clients.store.redis_errors import translated
+from watcher.clients.store.rows import milliseconds
+from watcher.ports import Clock
 
 Argument = bytes | str | int
 
@@ -47,10 +49,24 @@ def _text(name: str) -> tuple[str, str]:
 class Calls:
     """Runs commands and scripts on one prefix."""
 
-    def __init__(self, client: Redis, tag: str, *, answer_seconds: float) -> None:
+    def __init__(
+        self, client: Redis, prefix: str, *, clock: Clock | None, answer_seconds: float
+    ) -> None:
+        """`clock` replaces the server's time in scripts."""
         self._execute: Any = client.execute_command  # untyped in redis-py
-        self._tag = tag
+        # The braces put every key into one slot of a Redis Cluster, so that scripts work there.
+        self._tag = f"{{{prefix}}}"
+        self._clock = clock
         self._answer_seconds = answer_seconds
+
+    @property
+    def longest_block_ms(self) -> int:
+        """How long one read may block: silence must not be taken for a dead server. 2 s of 5."""
+        return round(self._answer_seconds * 400)
+
+    def key(self, name: str) -> str:
+        """Return the whole name of a key."""
+        return f"{self._tag}:{name}"
 
     async def do(self, command: str, *arguments: Argument) -> Any:
         """Run one command; raise Transient or Refused."""
@@ -58,10 +74,11 @@ class Calls:
             return await self._execute(command, *arguments)
 
     async def run(self, name: str, *arguments: Argument) -> Any:
-        """Run `<name>.lua`; raise Transient or Refused."""
+        """Run `<name>.lua` with the time and these; raise Transient or Refused."""
         source, digest = _text(name)
+        now: Argument = "" if self._clock is None else milliseconds(self._clock.now())
         async with answered(self._answer_seconds):
             try:
-                return await self._execute("EVALSHA", digest, 1, self._tag, *arguments)
+                return await self._execute("EVALSHA", digest, 1, self._tag, now, *arguments)
             except NoScriptError:  # a restarted or flushed server, or a replica that took over
-                return await self._execute("EVAL", source, 1, self._tag, *arguments)
+                return await self._execute("EVAL", source, 1, self._tag, now, *arguments)

@@ -14,10 +14,7 @@ for i = 4, #ARGV do
     end
   end
 end
-if not best then
-  local bell = redis.call('XREVRANGE', P .. 'bell', '+', '-', 'COUNT', 1)
-  return {'', bell[1] and bell[1][1] or '0'}
-end
+if not best then return {'', stands('bell')} end
 local key = job_key(best)
 local ends = now + tonumber(ARGV[2])
 redis.call('ZADD', due_key(kind), ends, best)

@@ -86,6 +86,7 @@ for i, c in ipairs(changes) do
     'f', c.old and c.old.f or 0, 'a', 0, 'u', ends, 'n', asked
   )
   index(c)
+  if c.k == 'update' then mark(c.id) end
   if c.owns ~= '' and c.owner ~= c.id then redis.call('HSET', P .. 'owner', c.key, c.id) end
   answer[i + 1] = c.expected + 1
 end

@@ -5,21 +5,19 @@ between reading and writing, so within one event loop every change is one step.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from watcher.clients import codec
+from watcher.clients.store.memory_kept import MemoryKept
 from watcher.clients.store.rows import (
     ENDED_SHOWN,
     LOG_LINES,
     Row,
     as_milliseconds,
     bounded_lines,
-    bounded_values,
     check_changes,
-    milliseconds,
     pool_key,
     row_of,
 )
@@ -55,18 +53,14 @@ class _Entry:
         return at if self.asked is None or self.asked == _NEVER else min(at, self.asked)
 
 
-class MemoryStore:
+class MemoryStore(MemoryKept):
     """`watcher.ports.Store` that ends with the process."""
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        super().__init__(clock)
         self._entries: dict[str, _Entry] = {}
         self._owners: dict[str, str] = {}
-        self._audit: list[AuditEntry] = []
         self._logs: dict[str, list[str]] = {}
-        self._progress: dict[str, bytes] = {}
-        self._views: dict[str, bytes] = {}
-        self._not_again: dict[str, dict[str, str]] = {}
         self._leader: tuple[str, int] | None = None
         self._bell = asyncio.Event()
         self._looked: WeakKeyDictionary[
@@ -96,6 +90,7 @@ class MemoryStore:
             if entry.row.build in ended and not entry.row.ended:
                 self._wake(entry)
         self._audit.extend(audit)
+        self.outbox.mark_now(*(row.id for row in rows if row.kind == JobKind.UPDATE))
         return [change.expected + 1 for change in changes]
 
     def _check_versions(self, changes: Sequence[Change]) -> None:
@@ -273,29 +268,6 @@ class MemoryStore:
     async def log(self, job_id: str) -> list[str]:
         return list(self._logs.get(job_id, ()))
 
-    async def set_progress(self, job_id: str, progress: Mapping[str, object]) -> None:
-        self._progress[job_id] = bounded_values(job_id, progress)
-
-    async def progress(self, job_id: str) -> Mapping[str, object]:
-        return codec.decode_values(self._progress.get(job_id, b"{}"))
-
-    async def put_view(self, key: str, value: Mapping[str, object]) -> None:
-        self._views[key] = bounded_values(key, value)
-
-    async def views(self) -> Mapping[str, Mapping[str, object]]:
-        return {key: codec.decode_values(value) for key, value in self._views.items()}
-
-    # --- what was decided about images ------------------------------------------------------
-
-    async def remember(self, cluster: str, pool: str, key: str, because: str) -> None:
-        self._not_again.setdefault(pool_key(cluster, pool), {})[key] = because
-
-    async def remembered(self, cluster: str, pool: str) -> Mapping[str, str]:
-        return dict(self._not_again.get(pool_key(cluster, pool), {}))
-
-    async def forget(self, cluster: str, pool: str) -> None:
-        self._not_again.pop(pool_key(cluster, pool), None)
-
     # --- leadership and health --------------------------------------------------------------
 
     async def lead(self, replica: str, lease_seconds: float) -> bool:
@@ -313,9 +285,6 @@ class MemoryStore:
         return None
 
     # --- helpers ----------------------------------------------------------------------------
-
-    def _now(self) -> int:
-        return milliseconds(self._clock.now())
 
     def _holds(self, entry: _Entry | None, fence: int) -> bool:
         """A lease that ran out counts for nothing, even while nobody else has taken the job."""

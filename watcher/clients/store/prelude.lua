@@ -11,9 +11,13 @@
 --   u when the lease ends, 0 without one     w name of the last worker, for people
 --   n what was asked for while it was leased: '' nothing, '-' out of the queue, else a time
 -- A sorted set per kind holds when a job is next visible: delay, backoff and lease in one number.
+--
+-- What must be told: `marks` has each marked subject by the time of its first uncleared mark. How
+-- often it was ever marked is in `mark-revs`, and stays there after a clear: if counting began anew,
+-- somebody who read an old mark could clear a new one.
 
 local P = KEYS[1] .. ':'
-local rung = false
+local rung, marked = false, false
 
 local function clock()
   if ARGV[1] ~= '' then return tonumber(ARGV[1]) end
@@ -67,7 +71,22 @@ local function note(id, entry)
   if id ~= '' then redis.call('RPUSH', P .. 'audit:' .. id, at) end
 end
 
--- Wakes everybody who waits for work. One entry is enough: readers remember the last they saw.
+-- Whoever marks rings afterwards.
+local function mark(subject)
+  redis.call('ZADD', P .. 'marks', 'NX', now, subject)
+  redis.call('HINCRBY', P .. 'mark-revs', subject, 1)
+  marked = true
+end
+
+-- Wakes everybody who waits for work, or for something to tell. One entry in each stream is enough:
+-- readers remember the last they saw.
 local function ring()
   if rung then redis.call('XADD', P .. 'bell', 'MAXLEN', 1, '*', 'r', 1) end
+  if marked then redis.call('XADD', P .. 'mark-bell', 'MAXLEN', 1, '*', 'r', 1) end
+end
+
+-- Where a bell stands, for those who look first and wait afterwards.
+local function stands(bell)
+  local last = redis.call('XREVRANGE', P .. bell, '+', '-', 'COUNT', 1)
+  return last[1] and last[1][1] or '0'
 end

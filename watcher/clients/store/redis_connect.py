@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import urlsplit
 
-from redis.asyncio import Redis
+from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -12,6 +12,7 @@ from watcher.ports import Refused
 
 CONNECT_SECONDS = 3.0
 CONNECTIONS = 50
+"""More callers than this wait for each other: a hundred clicks at once are no reason to fail."""
 OLDEST = (6, 2)
 """6.2 brought `ZADD LT` and `ZRANGE BYSCORE`."""
 
@@ -26,6 +27,7 @@ def from_url(url: str, *, password: str | None = None, ca_file: str | None = Non
         "socket_connect_timeout": CONNECT_SECONDS,
         "socket_timeout": None,  # see `calls.answered`
         "max_connections": CONNECTIONS,
+        "timeout": ANSWER_SECONDS,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,
     }
@@ -36,7 +38,7 @@ def from_url(url: str, *, password: str | None = None, ca_file: str | None = Non
             if urlsplit(url).scheme != "rediss":
                 raise Refused("redis.ca_file is set, but redis.url is not rediss://: no TLS")
             options["ssl_ca_certs"] = ca_file
-        return Redis.from_url(url, **options)
+        return Redis.from_pool(BlockingConnectionPool.from_url(url, **options))
     except ValueError:
         raise Refused(
             "redis.url cannot be used: give redis://, rediss:// or unix:// with a host or a path,"

@@ -5,7 +5,7 @@ Measured against libraries in docs/decisions/0001-queue.md. What a script does i
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -14,24 +14,20 @@ from redis.asyncio import Redis
 
 from watcher.clients import codec
 from watcher.clients.store.calls import ANSWER_SECONDS, Argument, Calls, answered
+from watcher.clients.store.redis_kept import RedisKept
 from watcher.clients.store.rows import (
     ENDED_SHOWN,
+    LOG_KEPT_SECONDS,
     LOG_LINES,
     as_milliseconds,
     bounded_lines,
-    bounded_values,
     check_changes,
-    milliseconds,
     pool_key,
     row_of,
 )
 from watcher.core.jobs import JobKind
 from watcher.ports import AuditEntry, Change, Clock, Conflict, Leased, LeaseLost, Refused, Stored
 
-LONGEST_BLOCK_MS = 2000
-"""One blocking read: below `ANSWER_SECONDS`, so that silence is not taken for a dead server."""
-LOG_KEPT_SECONDS = 30 * 24 * 3600
-"""Logs and progress go 30 days after their last line; records and audit stay."""
 UNREADABLE_SECONDS = 10.0
 """A job written by a newer release comes back after this: its own replica may take it."""
 
@@ -45,7 +41,7 @@ class _Looked:
     kinds: tuple[JobKind, ...]
 
 
-class RedisStore:
+class RedisStore(RedisKept):
     """`watcher.ports.Store` on redis-py. The caller owns the client and closes it."""
 
     def __init__(
@@ -57,29 +53,26 @@ class RedisStore:
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         """`clock` replaces the server's time: for tests only, replicas share no other clock."""
-        # The braces put every key into one slot of a Redis Cluster, so that scripts work there.
-        self._tag = f"{{{prefix}}}"
+        super().__init__(Calls(client, prefix, clock=clock, answer_seconds=answer_seconds))
         self._client = client
         self._answer_seconds = answer_seconds
-        self._clock = clock
-        self._redis = Calls(client, self._tag, answer_seconds=answer_seconds)
         self._looked: WeakKeyDictionary[asyncio.Task[Any], _Looked] = WeakKeyDictionary()
 
     # --- records ----------------------------------------------------------------------------
 
     async def get(self, job_id: str) -> Stored:
-        record, version = await self._redis.do("HMGET", self._key(f"job:{job_id}"), "r", "v")
+        record, version = await self._redis.do("HMGET", self._redis.key(f"job:{job_id}"), "r", "v")
         if record is None:
             raise KeyError(job_id)
         return Stored(codec.decode(record), int(version))
 
     async def owner(self, dedupe_key: str) -> str | None:
-        found = await self._redis.do("HGET", self._key("owner"), dedupe_key)
+        found = await self._redis.do("HGET", self._redis.key("owner"), dedupe_key)
         return found.decode() if found is not None else None
 
     async def commit(self, changes: Sequence[Change], audit: Sequence[AuditEntry]) -> list[int]:
         check_changes(changes)
-        arguments: list[Argument] = [self._now(), len(changes), len(audit)]
+        arguments: list[Argument] = [len(changes), len(audit)]
         for change in changes:
             arguments += _change(change)
         for entry in audit:
@@ -97,7 +90,7 @@ class RedisStore:
         return [stored for stored, _ in await self._list(index, limit)] if limit > 0 else []
 
     async def _list(self, index: str, limit: int) -> list[tuple[Stored, str]]:
-        rows = await self._redis.run("list", self._now(), index, limit)
+        rows = await self._redis.run("list", index, limit)
         return [
             (Stored(codec.decode(record), int(version)), (because or b"").decode())
             for record, version, because in rows
@@ -110,7 +103,7 @@ class RedisStore:
     ) -> Leased | None:
         """`worker` is a name for people; the fence is what counts."""
         lease = as_milliseconds(lease_seconds)
-        answer = await self._redis.run("claim", self._now(), lease, worker, *kinds)
+        answer = await self._redis.run("claim", lease, worker, *kinds)
         if not answer[0]:
             if task := asyncio.current_task():
                 self._looked[task] = _Looked(answer[1], tuple(kinds))
@@ -125,7 +118,7 @@ class RedisStore:
 
     async def renew(self, leased: Leased, lease_seconds: float) -> int:
         answer = await self._redis.run(
-            "renew", self._now(), leased.job.id, leased.fence, as_milliseconds(lease_seconds)
+            "renew", leased.job.id, leased.fence, as_milliseconds(lease_seconds)
         )
         _raise_unless_ok(answer)
         return int(answer[1])
@@ -139,16 +132,14 @@ class RedisStore:
         self, job_id: str, fence: int, *, due_in_seconds: float, failed: bool = False
     ) -> None:
         due = as_milliseconds(due_in_seconds)
-        answer = await self._redis.run(
-            "release", self._now(), job_id, fence, due, "1" if failed else ""
-        )
+        answer = await self._redis.run("release", job_id, fence, due, "1" if failed else "")
         _raise_unless_ok(answer)
 
     async def bury(self, leased: Leased, because: str, audit: AuditEntry) -> None:
         """Raise Conflict if somebody changed the record meanwhile, LeaseLost as everywhere."""
         entry = codec.encode_entry(audit)
         answer = await self._redis.run(
-            "bury", self._now(), leased.job.id, leased.fence, leased.version, because, entry
+            "bury", leased.job.id, leased.fence, leased.version, because, entry
         )
         _raise_unless_ok(answer)
 
@@ -156,12 +147,12 @@ class RedisStore:
         return await self._list("dead", 0)
 
     async def revive(self, job_id: str, audit: AuditEntry) -> None:
-        answer = await self._redis.run("revive", self._now(), job_id, codec.encode_entry(audit))
+        answer = await self._redis.run("revive", job_id, codec.encode_entry(audit))
         if answer[0] == b"absent":
             raise KeyError(job_id)
 
     async def wake(self, job_id: str) -> None:
-        await self._redis.run("wake", self._now(), job_id)
+        await self._redis.run("wake", job_id)
 
     async def wait_due(self, timeout_seconds: float) -> None:
         """To be called by the task whose `claim` found nothing: it waits for news since then."""
@@ -172,12 +163,18 @@ class RedisStore:
         if looked is None:
             looked = _Looked(b"$", tuple(JobKind))
         while (left := end - loop.time()) > 0:
-            next_ms = int(await self._redis.run("next", self._now(), *looked.kinds))
+            next_ms = int(await self._redis.run("next", *looked.kinds))
             if next_ms == 0:
                 return
-            block = min(left * 1000, LONGEST_BLOCK_MS, next_ms if next_ms > 0 else left * 1000)
+            longest = min(left * 1000, self._redis.longest_block_ms)
+            block = min(longest, next_ms) if next_ms > 0 else longest
             if await self._redis.do(
-                "XREAD", "BLOCK", max(1, round(block)), "STREAMS", self._key("bell"), looked.bell
+                "XREAD",
+                "BLOCK",
+                max(1, round(block)),
+                "STREAMS",
+                self._redis.key("bell"),
+                looked.bell,
             ):
                 return
 
@@ -186,16 +183,16 @@ class RedisStore:
     async def audit(self, job_id: str | None = None, limit: int = 1000) -> list[AuditEntry]:
         if limit <= 0 or job_id == "":
             return []
-        found = await self._redis.run("trail", self._now(), job_id or "", limit)
+        found = await self._redis.run("trail", job_id or "", limit)
         return [codec.decode_entry(entry) for entry in found]
 
     async def audit_only(self, entry: AuditEntry) -> None:
-        await self._redis.run("note", self._now(), entry.job, codec.encode_entry(entry))
+        await self._redis.run("note", entry.job, codec.encode_entry(entry))
 
     async def add_log(self, job_id: str, lines: Sequence[str]) -> None:
         if not lines:
             return
-        key = self._key(f"log:{job_id}")
+        key = self._redis.key(f"log:{job_id}")
         async with (
             answered(self._answer_seconds),
             self._client.pipeline(transaction=True) as pipe,
@@ -208,60 +205,20 @@ class RedisStore:
     async def log(self, job_id: str) -> list[str]:
         return [
             line.decode()
-            for line in await self._redis.do("LRANGE", self._key(f"log:{job_id}"), 0, -1)
+            for line in await self._redis.do("LRANGE", self._redis.key(f"log:{job_id}"), 0, -1)
         ]
-
-    async def set_progress(self, job_id: str, progress: Mapping[str, object]) -> None:
-        value = bounded_values(f"progress of {job_id}", progress)
-        await self._redis.do("SET", self._key(f"progress:{job_id}"), value, "EX", LOG_KEPT_SECONDS)
-
-    async def progress(self, job_id: str) -> Mapping[str, object]:
-        found = await self._redis.do("GET", self._key(f"progress:{job_id}"))
-        return codec.decode_values(found) if found else {}
-
-    async def put_view(self, key: str, value: Mapping[str, object]) -> None:
-        await self._redis.do("HSET", self._key("views"), key, bounded_values(f"view {key}", value))
-
-    async def views(self) -> Mapping[str, Mapping[str, object]]:
-        found = await self._redis.do("HGETALL", self._key("views"))
-        return {key.decode(): codec.decode_values(value) for key, value in found.items()}
-
-    # --- what was decided about images ------------------------------------------------------
-
-    async def remember(self, cluster: str, pool: str, key: str, because: str) -> None:
-        await self._redis.do(
-            "HSET", self._key(f"not-again:{pool_key(cluster, pool)}"), key, because
-        )
-
-    async def remembered(self, cluster: str, pool: str) -> Mapping[str, str]:
-        found = await self._redis.do("HGETALL", self._not_again(cluster, pool))
-        return {key.decode(): because.decode() for key, because in found.items()}
-
-    async def forget(self, cluster: str, pool: str) -> None:
-        await self._redis.do("DEL", self._not_again(cluster, pool))
 
     # --- leadership and health --------------------------------------------------------------
 
     async def lead(self, replica: str, lease_seconds: float) -> bool:
         lease = max(1, as_milliseconds(lease_seconds))
-        return bool(await self._redis.run("lead", self._now(), replica, lease))
+        return bool(await self._redis.run("lead", replica, lease))
 
     async def resign(self, replica: str) -> None:
-        await self._redis.run("lead", self._now(), replica, 0)
+        await self._redis.run("lead", replica, 0)
 
     async def ping(self) -> None:
         await self._redis.do("PING")
-
-    # --- helpers ----------------------------------------------------------------------------
-
-    def _key(self, name: str) -> str:
-        return f"{self._tag}:{name}"
-
-    def _not_again(self, cluster: str, pool: str) -> str:
-        return self._key(f"not-again:{pool_key(cluster, pool)}")
-
-    def _now(self) -> Argument:
-        return "" if self._clock is None else milliseconds(self._clock.now())
 
 
 def _change(change: Change) -> tuple[bytes, bytes]:

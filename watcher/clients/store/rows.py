@@ -6,20 +6,30 @@ Kept in one place so that memory and Redis cannot drift apart.
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 from watcher.clients import codec
 from watcher.core.jobs import Job, JobKind, dedupe_key, kind_of, owns_key
 from watcher.core.update import Update
-from watcher.ports import Change, Refused
+from watcher.ports import Change, Conflict, Refused
 
 ENDED_SHOWN = 500
 """How many ended jobs `jobs(ended=True)` returns: more than a page can show."""
+LOG_KEPT_SECONDS = 30 * 24 * 3600
+"""Logs and progress go 30 days after their last line; records and audit stay."""
 LOG_LINES = 2000
 LOG_CHARS = 500
 """Bounds of a build's log: 2,000 lines of 500 characters are at most 1 MB per build in memory."""
 VALUES_BYTES = 64 * 1024
 """Bound of a progress or view snapshot; a pool of 500 nodes needs about 30 KB."""
+HANDLED_SECONDS = 3600
+"""How long a delivery from outside is known: whoever repeats one does so within minutes."""
+DELIVERED_SECONDS = 90 * 24 * 3600
+"""How long it is known what stands where: longer than anybody scrolls back, or an update waits."""
+FLEET = "fleet"
+"""The subject of all that concerns no single update."""
+_TOLD = ("decision", "because", "paused")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +74,15 @@ def milliseconds(at: datetime) -> int:
     return round(at.timestamp() * 1000)
 
 
+def moment(at_milliseconds: int) -> datetime:
+    return _EPOCH + timedelta(milliseconds=at_milliseconds)
+
+
+def told_of(view: str) -> tuple[str, ...]:
+    """Return the names of what people are told of in this view: of pools only."""
+    return _TOLD if view.startswith("pool:") else ()
+
+
 def as_milliseconds(seconds: float) -> int:
     return round(seconds * 1000)
 
@@ -100,3 +119,8 @@ def bounded_values(what: str, values: Mapping[str, object]) -> bytes:
             f" {VALUES_BYTES}: shorten it"
         )
     return encoded
+
+
+def changed_meanwhile(subject: str, key: str, version: int) -> Conflict:
+    """What a writer of a letter is told who had not read the newest."""
+    return Conflict(f"{key} of {subject} was changed meanwhile: it is at version {version}")

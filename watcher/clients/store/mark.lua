@@ -1,0 +1,5 @@
+-- Marks subjects. ARGV: now, subjects.
+
+for i = 2, #ARGV do mark(ARGV[i]) end
+ring()
+return {'ok'}

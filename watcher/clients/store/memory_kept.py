@@ -1,0 +1,112 @@
+"""What the store in memory keeps beside jobs: snapshots for people, freezes, what was seen."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from watcher.clients import codec
+from watcher.clients.store.memory_outbox import MemoryOutbox
+from watcher.clients.store.rows import (
+    FLEET,
+    HANDLED_SECONDS,
+    as_milliseconds,
+    bounded_values,
+    milliseconds,
+    moment,
+    pool_key,
+    told_of,
+)
+from watcher.core.timing import Freeze
+from watcher.ports import AuditEntry, Clock
+
+
+class MemoryKept:
+    """The part of `MemoryStore` that knows nothing of jobs."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.outbox = MemoryOutbox(clock)
+        self._audit: list[AuditEntry] = []
+        self._progress: dict[str, bytes] = {}
+        self._views: dict[str, bytes] = {}
+        self._kept: dict[str, bytes] = {}
+        self._not_again: dict[str, dict[str, str]] = {}
+        self._first_seen: dict[str, int] = {}
+        self._freezes: dict[str, bytes] = {}
+        self._handled: dict[str, int] = {}
+        """Delivery → until when it is known."""
+
+    # --- snapshots --------------------------------------------------------------------------
+
+    async def set_progress(self, job_id: str, progress: Mapping[str, object]) -> None:
+        self._progress[job_id] = bounded_values(f"progress of {job_id}", progress)
+
+    async def progress(self, job_id: str) -> Mapping[str, object]:
+        return codec.decode_values(self._progress.get(job_id, b"{}"))
+
+    async def put_view(self, key: str, value: Mapping[str, object]) -> None:
+        new, old = bounded_values(f"view {key}", value), self._views.get(key)
+        self._views[key] = new
+        if (names := told_of(key)) and (old is None or _picked(old, names) != _picked(new, names)):
+            self.outbox.mark_now(FLEET)
+
+    async def views(self) -> Mapping[str, Mapping[str, object]]:
+        return {key: codec.decode_values(value) for key, value in self._views.items()}
+
+    async def view(self, key: str) -> Mapping[str, object]:
+        return codec.decode_values(self._views.get(key, b"{}"))
+
+    async def keep(self, key: str, value: Mapping[str, object]) -> None:
+        self._kept[key] = bounded_values(key, value)
+
+    async def kept(self, key: str) -> Mapping[str, object]:
+        return codec.decode_values(self._kept.get(key, b"{}"))
+
+    # --- what was decided and seen before ---------------------------------------------------
+
+    async def remember(self, cluster: str, pool: str, key: str, because: str) -> None:
+        self._not_again.setdefault(pool_key(cluster, pool), {})[key] = because
+
+    async def remembered(self, cluster: str, pool: str) -> Mapping[str, str]:
+        return dict(self._not_again.get(pool_key(cluster, pool), {}))
+
+    async def forget(self, cluster: str, pool: str) -> None:
+        self._not_again.pop(pool_key(cluster, pool), None)
+
+    async def first_seen(self, what: str, now: datetime) -> datetime:
+        return moment(self._first_seen.setdefault(what, milliseconds(now)))
+
+    async def handled(self, delivery: str) -> bool:
+        return self._now() < self._handled.get(delivery, 0)
+
+    async def set_handled(self, delivery: str) -> None:
+        now = self._now()
+        self._handled = {known: until for known, until in self._handled.items() if now < until}
+        self._handled[delivery] = now + as_milliseconds(HANDLED_SECONDS)
+
+    # --- freezes ----------------------------------------------------------------------------
+
+    async def freeze(self, freeze: Freeze, audit: AuditEntry) -> None:
+        self._freezes[freeze.scope] = codec.encode_freeze(freeze)
+        self._audit.append(audit)
+        self.outbox.mark_now(FLEET)
+
+    async def unfreeze(self, scope: str, audit: AuditEntry) -> bool:
+        if self._freezes.pop(scope, None) is None:
+            return False
+        self._audit.append(audit)
+        self.outbox.mark_now(FLEET)
+        return True
+
+    async def freezes(self) -> list[Freeze]:
+        """Raise UnreadableRecord rather than take one that cannot be read for none."""
+        return [codec.decode_freeze(record, s) for s, record in sorted(self._freezes.items())]
+
+    # --- helpers ----------------------------------------------------------------------------
+
+    def _now(self) -> int:
+        return milliseconds(self._clock.now())
+
+
+def _picked(view: bytes, names: tuple[str, ...]) -> dict[str, object]:
+    value = codec.decode_values(view)
+    return {name: value[name] for name in names if name in value}
