@@ -155,6 +155,10 @@ MISTAKES = {
         "web:\n  tokens:\n    - name: a\n      token: abc",
         "f:4: web.tokens[0].token: secrets are never written here; use token_file or token_env",
     ),
+    "inline login": (
+        "registry:\n  password: hunter2",
+        "f:2: registry.password: secrets are never written here; use auth_file",
+    ),
     "password in a url": (
         "redis:\n  url: redis://:hunter2@host/0",
         "f:2: redis.url: a password in redis.url; put it into a file and name password_file",
@@ -202,7 +206,10 @@ MISTAKES = {
         "f:1: tags are not understood: tag:yaml.org,2002:python/object",
     ),
     "two documents": ("a: 1\n---\nb: 1", "f:2: a second document begins; one file holds one"),
-    "no alias": ("a: *x", "f:1: alias *x is not defined above"),
+    "no alias": (
+        "a: *x",
+        "f:1: alias *x is not defined above; text that begins with * needs quotes",
+    ),
     "alias of itself": ("a: &x [*x]", "f:1: alias *x refers to itself"),
     "control character": ("a: 1\nb: \x01", "f:2: character U+0001 may not be in YAML"),
     "text": ("just text", "f:1: the file: expected keys with values below it"),
@@ -244,7 +251,8 @@ FLEET_MISTAKES = {
     ),
     "approver without surface": (
         "defaults: {policy: {approval: {approvers: [ann]}}}",
-        "'ann' is no identity; write it like token:ann or cli:root",
+        "'ann' is no identity; write it like token:ann, cli:root, slack:U024BE7LH, "
+        "slack-group:S0614TZR7 or person:ann",
     ),
     "day": (
         "defaults: {policy: {windows: [{days: [sunday], start: 01:00, hours: 1}]}}",
@@ -252,7 +260,7 @@ FLEET_MISTAKES = {
     ),
     "no day": (
         "defaults: {policy: {windows: [{days: [], start: 01:00, hours: 1}]}}",
-        "days: List should have at least 1 item",
+        "days: needs at least one item",
     ),
     "time": (
         "defaults: {policy: {windows: [{days: [sun], start: 24:00, hours: 1}]}}",
@@ -360,6 +368,13 @@ def test_the_effective_configuration_is_a_file_that_says_the_same() -> None:
     )
     settings = load_text(said, directory=Path("/etc/relayer"))
     assert load_text(effective(settings), directory=Path("/elsewhere")) == settings
+
+
+def test_durations_are_printed_with_their_unit() -> None:
+    said = effective(load_text(f"{FLEET}pools: [{{cluster: prod, pool: p, recipe: gpu}}]"))
+    assert "soak: 10m\n" in said
+    assert "remind:\n          - 12h\n" in said
+    assert "auto" not in said.partition("pools:")[2]
 
 
 def test_a_password_that_code_put_into_a_url_is_hidden() -> None:

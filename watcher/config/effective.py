@@ -5,6 +5,7 @@ a password somebody put into a URL in code is masked.
 """
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,9 +13,12 @@ from urllib.parse import urlsplit
 import yaml
 
 from watcher.config import durations
-from watcher.settings import Settings
+from watcher.config.spelling import SUFFIX, spelt
+from watcher.config.text import is_text
+from watcher.core.windows import Window
+from watcher.settings import DigestSettings, PoolSettings, Settings
 
-_SUFFIX = "_seconds"
+URLS = ("url", "api_url")
 
 
 def as_data(settings: Settings) -> dict[str, Any]:
@@ -34,13 +38,14 @@ def effective(settings: Settings) -> str:
 
 
 def _data(value: Any) -> Any:
+    if isinstance(value, PoolSettings):
+        return _pool(value)
+    if isinstance(value, DigestSettings):
+        said = _fields(value)
+        return {"name": said.pop("name"), "to": said.pop("to"), **said.pop("times"), **said}
     if dataclasses.is_dataclass(value):
-        return {
-            field.name.removesuffix(_SUFFIX): _field(field.name, getattr(value, field.name))
-            for field in dataclasses.fields(value)
-            if not _is_absent(getattr(value, field.name))
-        }
-    if isinstance(value, dict):
+        return _fields(value)
+    if isinstance(value, Mapping):
         return {str(key): _data(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [_data(item) for item in value]
@@ -49,15 +54,35 @@ def _data(value: Any) -> Any:
     return str(value) if isinstance(value, str) else value
 
 
+def _pool(pool: PoolSettings) -> dict[str, Any]:
+    """A pool as it is written: all that is about deciding stands below `policy`."""
+    said = _fields(pool)
+    policy, asking = said.pop("policy"), said.pop("asking")
+    mode = {key: said.pop(key) for key in ("mode", "modes")}
+    zone = {"time_zone": said.pop("time_zone")}
+    del policy["approval"]["auto"]  # follows from the mode
+    return {**said, "policy": {**mode, **policy, **zone, "approval": policy["approval"] | asking}}
+
+
+def _fields(value: Any) -> dict[str, Any]:
+    fields = {name: (key, getattr(value, name)) for name, key in spelt(type(value)).items()}
+    return {
+        key: _field(name, item)
+        for name, (key, item) in fields.items()
+        if not _is_absent(item) and not (isinstance(value, Window) and item == ())
+    }
+
+
 def _is_absent(value: object) -> bool:
-    """No file and no address: there is nothing to write."""
+    """No file, no address, no text: there is nothing to write."""
     return value is None or value == ""
 
 
 def _field(name: str, value: Any) -> Any:
-    if name.endswith(_SUFFIX):
-        return durations.text(value)
-    return without_password(value) if name == "url" else _data(value)
+    if name.endswith(SUFFIX):
+        many = isinstance(value, tuple)
+        return [durations.text(one) for one in value] if many else durations.text(value)
+    return without_password(value) if name in URLS else _data(value)
 
 
 def without_password(url: str) -> str:
@@ -77,5 +102,15 @@ class _Dumper(yaml.SafeDumper):
         """The same policy of ten pools is written ten times: readable without looking up."""
         return True
 
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        """Quote what our reader would take for more than text; PyYAML knows another YAML."""
+        node = super().represent_str(data)
+        if not is_text(data):
+            node.style = "'"
+        return node
+
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)

@@ -1,16 +1,13 @@
-"""What is wrong with a file that is valid YAML: each mistake a sentence with its line.
-
-Names that refer to each other are checked on the raw values, so that a wrong type elsewhere does
-not hide a misspelt recipe until the next try.
-"""
+"""What is wrong with the shape of a valid YAML file: each mistake a sentence with its line."""
 
 import difflib
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from watcher.config.fields import keys
 from watcher.config.models import File
 from watcher.config.text import Node, Problem
 
@@ -46,6 +43,8 @@ def _shape_problem(found: Any, root: Node, file: str) -> Problem:
             message = f"{where or 'the file'}: expected keys with values below it"
         case "list_type":
             message = f"{where}: expected a list (`- …` below it, or [])"
+        case "too_short":
+            message = f"{where}: needs at least one item (`- …` below it)"
         case "literal_error":
             message = f"{where}: expected {found['ctx']['expected']}"
         case "string_pattern_mismatch":
@@ -57,15 +56,21 @@ def _shape_problem(found: Any, root: Node, file: str) -> Problem:
 
 def _unknown_key(path: Path) -> str:
     key, model = str(path[-1]), _model_at(path[:-1])
-    if key.lower() in SECRET_KEYS:
-        kinds = ("password_file", "auth_file", "token_file", "token_env")
-        files = [name for name in model.model_fields if name in kinds]
+    if path[-2:] == ("approval", "auto"):
+        return f"{dotted(path)}: who says yes is policy.mode; use policy.mode: auto"
+    known = keys(model)
+    if key.lower().endswith(SECRET_KEYS):
+        files = _sources(key.lower(), model)
         return f"{dotted(path)}: secrets are never written here" + (
             f"; use {' or '.join(files)}" if files else ""
         )
-    return (
-        f"unknown key `{dotted(path)}`{nearest(key.removesuffix('_seconds'), model.model_fields)}"
-    )
+    return f"unknown key `{dotted(path)}`{nearest(key.removesuffix('_seconds'), known)}"
+
+
+def _sources(key: str, model: type[BaseModel]) -> list[str]:
+    """Return the keys that say where a secret is, those that fit a misplaced one if any do."""
+    known = [k for k in model.model_fields if k.endswith(("_file", "_env")) and k != "ca_file"]
+    return [k for k in known if key in k] or known
 
 
 def _model_at(path: Path) -> type[BaseModel]:
@@ -94,64 +99,3 @@ def dotted(path: Path) -> str:
             shown = "".join(c for c in part if c.isprintable())[:60]
             text += f".{shown}" if text else shown
     return text
-
-
-def of_names(root: Node, file: str) -> list[Problem]:
-    """Return names that are given twice, and names that nothing has."""
-    problems: list[Problem] = []
-    lists: tuple[Path, ...] = (("clusters",), ("recipes",), ("web", "tokens"))
-    for listed in lists:
-        problems += _twice(root, file, listed, ("name",))
-    problems += _twice(root, file, ("pools",), ("cluster", "pool"))
-    for key, section in (("cluster", "clusters"), ("recipe", "recipes")):
-        known = {names[0] for names, _ in _named(root, (section,), ("name",))}
-        for (name,), path in _named(root, ("pools",), (key,)):
-            if name not in known:
-                message = f"{dotted(path)}: no {key} is named `{name[:60]}`{nearest(name, known)}"
-                problems.append(Problem(file, root.line_of((*path, key)), message))
-    return problems + _unknown_tokens(root, file)
-
-
-def _unknown_tokens(root: Node, file: str) -> list[Problem]:
-    """Approvers `token:x` where no token is named x: their approval could never come."""
-    problems = []
-    known = {f"token:{names[0]}" for names, _ in _named(root, ("web", "tokens"), ("name",))}
-    pools = root.get("pools")
-    amount = len(pools.items()) if pools else 0
-    policies: list[Path] = [("defaults", "policy")]
-    policies += [("pools", number, "policy") for number in range(amount)]
-    for policy in policies:
-        path = (*policy, "approval", "approvers")
-        listed = root.get(*path)
-        for number, one in enumerate(listed.items() if listed else ()):
-            name = one.value
-            if isinstance(name, str) and name.startswith("token:") and name not in known:
-                message = f"{dotted(path)}: web.tokens has no `{name[6:66]}`{nearest(name, known)}"
-                problems.append(Problem(file, root.line_of((*path, number)), message))
-    return problems
-
-
-def _twice(root: Node, file: str, at: Path, keys: tuple[str, ...]) -> list[Problem]:
-    first: dict[tuple[str, ...], int] = {}
-    problems = []
-    for names, path in _named(root, at, keys):
-        line = root.line_of((*path, keys[-1]))
-        if names in first:
-            message = (
-                f"{dotted(path)}: `{'/'.join(names)[:130]}` is there already, line {first[names]}"
-            )
-            problems.append(Problem(file, line, message))
-        else:
-            first[names] = line
-    return problems
-
-
-def _named(root: Node, at: Path, keys: tuple[str, ...]) -> Iterable[tuple[tuple[str, ...], Path]]:
-    """Yield the values of `keys` of each item of the list at `at`, where they are text."""
-    listed = root.get(*at)
-    for number, item in enumerate(listed.items() if listed else ()):
-        values: Mapping[str, Node] = item.value if isinstance(item.value, dict) else {}
-        found = [values[key].value for key in keys if key in values]
-        names = tuple(name for name in found if isinstance(name, str))
-        if len(names) == len(keys):
-            yield names, (*at, number)

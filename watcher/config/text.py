@@ -114,6 +114,8 @@ def _syntax(error: yaml.MarkedYAMLError) -> str:
     said = f"{error.problem or 'not valid YAML'}"
     if "'\\t'" in said:
         return "a tab; indent with spaces"
+    if error.context == "while scanning an alias":
+        return "text that begins with * needs quotes"
     return f"not valid YAML: {said[:200]}"
 
 
@@ -160,7 +162,9 @@ class _Composer:
         name = str(event.anchor)
         node = self._anchors.get(name)
         if node is None:
-            inside = "refers to itself" if name in self._anchors else "is not defined above"
+            inside = "is not defined above; text that begins with * needs quotes"
+            if name in self._anchors:
+                inside = "refers to itself"
             self._stop(event, f"alias *{name[:60]} {inside}")
         assert node is not None
         self._count(event, node.size)
@@ -208,10 +212,18 @@ def _line(event: Any) -> int:
     return int(event.start_mark.line) + 1
 
 
+def is_text(plain: str) -> bool:
+    """Whether something written without quotes is read as text."""
+    return isinstance(_plain(plain), str)
+
+
 def _scalar(event: yaml.ScalarEvent) -> str | int | float | bool | None:
     text = str(event.value)
-    if event.style is not None:  # quoted or a block: text, whatever it looks like
-        return text
+    # Quoted or a block: text, whatever it looks like.
+    return text if event.style is not None else _plain(text)
+
+
+def _plain(text: str) -> str | int | float | bool | None:
     if text.lower() in _WORDS:
         return _WORDS[text.lower()]  # type: ignore[return-value]
     if (number := _NUMBER.fullmatch(text)) and len(text) < 40:
