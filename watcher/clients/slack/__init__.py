@@ -1,0 +1,1 @@
+"""Slack: what people are told there, and what they answer."""

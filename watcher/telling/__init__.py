@@ -1,0 +1,1 @@
+"""Telling people: where what goes, and that it gets there once, in its newest state."""

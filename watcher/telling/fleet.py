@@ -1,0 +1,125 @@
+"""The letters of the subject `fleet`: all that people are told beside updates.
+
+What stands is remembered in the store, saved before anybody is told: after a crash the same
+notices have the same names, so nothing is said twice.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import msgspec
+import structlog
+
+from watcher.core import notices
+from watcher.core.letters import About, Letters, Notice, Severity, Wanted
+from watcher.core.notices import Concern, Memory, Standing, View
+from watcher.ports import Clock, Store
+from watcher.settings import Settings
+from watcher.telling import routing
+from watcher.telling.subjects import FLEET
+
+log = structlog.get_logger()
+
+NOTICES = "notices"
+CONCERNS = "notices:concerns"
+BYTES = 60_000
+"""Most of each of the two as JSON; the store takes 64 KiB. About 150 notices and 400 pools."""
+STALE_LOOKS = 3
+LEAST_STALE_SECONDS = 300.0
+"""A look is old after three resyncs, and never sooner than this, however often they are."""
+T = TypeVar("T", Concern, Standing)
+
+
+@dataclass(frozen=True, slots=True)
+class Fleet:
+    store: Store
+    settings: Settings
+    clock: Clock
+
+    async def letters(self) -> Letters:
+        """Return what shall stand now, saved before. Raise what the store raises."""
+        now, freezes = self.clock.now(), await self.store.freezes()
+        waits = {
+            "hold_seconds": float(self.settings.notices.hold_seconds),
+            "stale_seconds": self._stale_seconds(),
+        }
+        before = await self._remembered()
+        memory = notices.standing(
+            await self._views(), freezes, before, to=self._to, now=now, **waits
+        )
+        memory = Memory(
+            concerns=_within(memory.concerns, "concerns"),
+            notices=_within(memory.notices, "notices"),
+        )
+        await self._keep(before, memory)
+        return Letters(
+            wanted=await self._news(notices.letters(memory)),
+            again_at=notices.again_at(memory, freezes, now=now, **waits),
+        )
+
+    async def _news(self, letters: tuple[Wanted, ...]) -> tuple[Wanted, ...]:
+        """Leave out what was over before it could be told: chat was away, and it is no news."""
+        over = {w.key for w in letters if isinstance(w.body, Notice) and w.body.over_at}
+        delivered = await self.store.outbox.delivered(FLEET) if over else {}
+        return tuple(w for w in letters if w.key not in over or w.key in delivered)
+
+    async def _views(self) -> list[View]:
+        """What was last seen of each configured pool; of one never looked at, its name."""
+        views = await self.store.views()
+        return [
+            {**views.get(f"pool:{p.cluster}/{p.pool}", {}), "cluster": p.cluster, "pool": p.pool}
+            for p in self.settings.pools
+        ]
+
+    def _to(self, place: str, severity: Severity) -> tuple[str, ...]:
+        cluster, _, pool = place.rpartition("/")
+        return routing.places(
+            self.settings.routes,
+            cluster=cluster,
+            pool=pool,
+            severity=severity,
+            about=About.NOTICE,
+            default=self.settings.usual_place,
+        )
+
+    def _stale_seconds(self) -> float:
+        return max(STALE_LOOKS * self.settings.work.resync_seconds, LEAST_STALE_SECONDS)
+
+    async def _remembered(self) -> Memory:
+        told, concerned = await self.store.kept(NOTICES), await self.store.kept(CONCERNS)
+        return Memory(
+            concerns=_read(concerned, "concerns", Concern), notices=_read(told, "notices", Standing)
+        )
+
+    async def _keep(self, before: Memory, memory: Memory) -> None:
+        # Concerns first: they name a notice that the process dies before remembering.
+        if memory.concerns != before.concerns:
+            await self.store.keep(CONCERNS, {"concerns": msgspec.to_builtins(memory.concerns)})
+        if memory.notices != before.notices:
+            await self.store.keep(NOTICES, {"notices": msgspec.to_builtins(memory.notices)})
+
+
+def _read(kept: Mapping[str, object], name: str, wanted: type[T]) -> tuple[T, ...]:
+    """Return what can be read of it: another release may have written more, or less."""
+    rows: Any = kept.get(name)
+    found: list[T] = []
+    for row in rows if isinstance(rows, list) else ():
+        try:
+            found.append(msgspec.convert(row, wanted))
+        except msgspec.ValidationError as error:
+            log.warning("notice_not_read", kept=name, cause=str(error)[:200])
+    return tuple(found)
+
+
+def _within(rows: Sequence[T], name: str) -> tuple[T, ...]:
+    """Return as many as may be kept: those that may be lost are last."""
+    size = 0
+    kept: list[T] = []
+    for row in rows:
+        size += len(msgspec.json.encode(row)) + 1
+        if size > BYTES:
+            log.warning("notices_too_many", kept=name, lost=len(rows) - len(kept))
+            break
+        kept.append(row)
+    return tuple(kept)
