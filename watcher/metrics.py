@@ -86,6 +86,29 @@ class Metrics:
         """Count a decision that was refused."""
         self._m["relayer_decisions_declined"].labels(surface).inc()
 
+    # What the courier of this replica did (`telling.courier.TellingMeter`).
+
+    def delivered(self, sink: str) -> None:
+        """Count a message that was said anew."""
+        self._m["relayer_messages_posted"].labels(sink).inc()
+
+    def edited(self, sink: str) -> None:
+        """Count an edit of a message."""
+        self._m["relayer_messages_edited"].labels(sink).inc()
+
+    def failed(self, sink: str) -> None:
+        """Count an attempt that failed, whether it is tried again or not."""
+        self._m["relayer_messages_failed"].labels(sink).inc()
+
+    def paused(self, sink: str, seconds: float) -> None:
+        """Count the seconds for which a place asked us to wait."""
+        self._m["relayer_messages_paused_seconds"].labels(sink).inc(seconds)
+
+    def waiting(self, letters: int, oldest_seconds: float) -> None:
+        """How many messages are not yet what they should be, and since when."""
+        self._m["relayer_messages_waiting"].set(letters)
+        self._m["relayer_messages_waiting_seconds"].set(oldest_seconds)
+
     # How things stand.
 
     async def text(
@@ -188,6 +211,42 @@ _FIGURES: tuple[tuple[Any, str, str, tuple[str, ...]], ...] = (
         ("cluster", "kind"),
     ),
     (Gauge, "relayer_leader", "1 while this replica plans.", ()),
+    (
+        Counter,
+        "relayer_messages_posted",
+        "Messages said anew by this replica, by kind of place.",
+        ("sink",),
+    ),
+    (
+        Counter,
+        "relayer_messages_edited",
+        "Edits of messages by this replica, by kind of place.",
+        ("sink",),
+    ),
+    (
+        Counter,
+        "relayer_messages_failed",
+        "Attempts to say or edit something that failed, by kind of place.",
+        ("sink",),
+    ),
+    (
+        Counter,
+        "relayer_messages_paused_seconds",
+        "Seconds for which a place asked us to wait, by kind of place.",
+        ("sink",),
+    ),
+    (
+        Gauge,
+        "relayer_messages_waiting",
+        "Messages that are not yet what they should be; of the leader.",
+        (),
+    ),
+    (
+        Gauge,
+        "relayer_messages_waiting_seconds",
+        "For how long the oldest of them has waited; of the leader.",
+        (),
+    ),
     (
         Counter,
         "relayer_transitions",

@@ -1,6 +1,6 @@
 """The web face put together: probes, figures, API and the one local page."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,13 @@ FILES: Mapping[str, str] = {
 }
 
 
-def make_app(app: Service, settings: Settings, *, metrics: Metrics | None = None) -> Starlette:
+def make_app(
+    app: Service,
+    settings: Settings,
+    *,
+    metrics: Metrics | None = None,
+    doors: Sequence[Route] = (),
+) -> Starlette:
     """Return the ASGI application. Raise Refused if a configured token cannot be used."""
     figures = metrics or Metrics()
     access = Access(settings.web)
@@ -46,6 +52,7 @@ def make_app(app: Service, settings: Settings, *, metrics: Metrics | None = None
             *Health(app, figures).routes(),
             Mount("/api/v1", routes=api.routes()),
             *_page_routes(),
+            *doors,
         ],
         exception_handlers=handlers,
         middleware=[Middleware(Guards, host=settings.web.host)],

@@ -1,0 +1,149 @@
+"""Everything joined, for the service and for commands that work beside it."""
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from watcher.bootstrap import clients
+from watcher.bootstrap.clients import USUAL, OnChange, Patience, read_recipe
+from watcher.clients.kube.cluster import KubeCluster
+from watcher.clock import SystemClock
+from watcher.core.facts import ClusterName
+from watcher.directory import SettingsDirectory
+from watcher.observe import PoolObserver
+from watcher.people import People
+from watcher.planner import Planner
+from watcher.ports import Builder, Clock, Images, Store, Transient
+from watcher.rights import Rights
+from watcher.service import Part
+from watcher.settings import Settings
+
+if TYPE_CHECKING:
+    from watcher.clients.slack.api import SlackApi
+
+SYNC_SECONDS = 30.0
+"""How long a one-shot command waits for a cluster before it says that it is not reachable."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """Everything joined; the surfaces (command line, HTTP) work on this."""
+
+    settings: Settings
+    store: Store
+    clock: Clock
+    images: Images
+    people: People
+    rights: Rights
+    directory: SettingsDirectory
+    slack: "SlackApi | None"
+    """None: no token is configured."""
+    planner: Planner
+    observer: PoolObserver
+    clusters: Mapping[ClusterName, KubeCluster]
+    builders: Sequence[Builder]
+    server_ended: Part | None
+    """Returns when the embedded server ended by itself; None where Redis is somebody else's."""
+    replica: str
+
+
+@asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[Store]:
+    """The store of a running service, or its files' own server for a moment; checked."""
+    from watcher.clients.store.opening import opened
+
+    async with opened(settings.redis, state_dir=settings.state_dir) as store:
+        yield store
+
+
+@asynccontextmanager
+async def open_app(
+    settings: Settings,
+    *,
+    on_change: OnChange | None = None,
+    patience: Patience = USUAL,
+    alone: bool = False,
+) -> AsyncIterator[App]:
+    """Connect to everything but start nothing: the clusters' watches are for the caller to run.
+
+    `alone`: own the embedded server, as the service must; a command joins a running one.
+    Raise Refused for what a person must mend first (credentials, files), Transient for the store.
+    """
+    from watcher.clients.images import RegistryImages
+    from watcher.clients.store.opening import opened_with_server
+
+    clock = SystemClock()
+    async with AsyncExitStack() as stack:
+        store, server = await stack.enter_async_context(
+            opened_with_server(settings.redis, state_dir=settings.state_dir, alone=alone)
+        )
+        clusters = await clients.open_clusters(settings, stack, clock, on_change, patience)
+        registry, client = await clients.open_registry(settings, stack, patience)
+        slack = await clients.open_slack(settings, stack)
+        directory = SettingsDirectory(settings=settings, store=store, clock=clock, groups=slack)
+        people = People(store=store, clock=clock, directory=directory)
+        images = RegistryImages(client)
+        observer = PoolObserver(
+            settings=settings,
+            clusters=clusters,
+            images=images,
+            load_recipe=lambda name: read_recipe(settings, name)[0],
+            store=store,
+        )
+        planner = Planner(
+            settings=settings,
+            store=store,
+            observer=observer,
+            images=images,
+            people=people,
+            clock=clock,
+        )
+        yield App(
+            settings=settings,
+            store=store,
+            clock=clock,
+            images=images,
+            people=people,
+            rights=Rights(settings=settings, store=store, directory=directory, clock=clock),
+            directory=directory,
+            slack=slack,
+            planner=planner,
+            observer=observer,
+            clusters=clusters,
+            builders=await clients.find_builders(settings, client, registry),
+            server_ended=server.ended if server else None,
+            replica=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}",
+        )
+
+
+@asynccontextmanager
+async def watching(
+    app: App, *clusters: ClusterName, seconds: float = SYNC_SECONDS
+) -> AsyncIterator[None]:
+    """Run the watches of some clusters until they know everything, for one-shot commands.
+
+    Raise Transient if a cluster does not answer in time.
+    """
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(app.clusters[name].run()) for name in clusters]
+        try:
+            for name in clusters:
+                await _synced(app.clusters[name], seconds)
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+
+
+async def _synced(cluster: KubeCluster, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(seconds):
+            await cluster.synced()
+    except TimeoutError as error:
+        why = "; ".join(cluster.problems) or f"no answer within {seconds:.0f} s"
+        raise Transient(f"cluster {cluster.name}: {why}") from error

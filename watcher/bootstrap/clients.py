@@ -1,0 +1,174 @@
+"""Clusters, registries, builders and recipes: opened as the settings say."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from watcher import secrets
+from watcher.clients.kube.cluster import KubeCluster
+from watcher.core.facts import ClusterName
+from watcher.core.recipe import Recipe
+from watcher.ports import Builder, Clock, Refused, Transient
+from watcher.settings import ClusterSettings, Settings
+
+if TYPE_CHECKING:
+    from watcher.clients.kube.credentials import Credentials as ClusterCredentials
+    from watcher.clients.kube.reflector import Pacing
+    from watcher.clients.registry import Credentials as RegistryLogins
+    from watcher.clients.registry import RegistryClient
+    from watcher.clients.registry import RegistrySettings as RegistryClientSettings
+    from watcher.clients.slack.api import SlackApi
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long the clients wait and how often they ask again. Empty: as fits the field."""
+
+    cluster: "Pacing | None" = None
+    registry: "RegistryClientSettings | None" = None
+    """Times and limits; trust comes from the configuration."""
+
+
+USUAL = Patience()
+
+
+class Clusters(dict[ClusterName, KubeCluster]):
+    """Clusters by name. An update may outlive its cluster's place in the configuration, and
+    another replica may still have it: that is waited for and told, not a bug."""
+
+    def __missing__(self, name: ClusterName) -> KubeCluster:
+        raise Transient(f"cluster {name} is not in the configuration of this replica")
+
+
+OnChange = Callable[[ClusterName, str, str], None]
+"""Takes cluster, kind and object name."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryAccess:
+    settings: "RegistryClientSettings"
+    logins: "RegistryLogins"
+
+
+async def open_clusters(
+    settings: Settings,
+    stack: AsyncExitStack,
+    clock: Clock,
+    on_change: OnChange | None,
+    patience: Patience,
+) -> Clusters:
+    """Check every cluster's credentials; nothing is watched yet."""
+    clusters = Clusters()
+    for one in settings.clusters:
+        cluster = KubeCluster(
+            one.name,
+            credentials=_credentials(one, clock),
+            clock=clock,
+            on_change=_told(one.name, on_change),
+            pacing=patience.cluster,
+        )
+        clusters[one.name] = await stack.enter_async_context(cluster)
+    return clusters
+
+
+def _told(cluster: ClusterName, on_change: OnChange | None) -> Callable[[str, str], None]:
+    def tell(kind: str, name: str) -> None:
+        if on_change:
+            on_change(cluster, kind, name)
+
+    return tell
+
+
+def _credentials(one: ClusterSettings, clock: Clock) -> "ClusterCredentials":
+    from watcher.clients.kube import credentials
+
+    if one.in_cluster:
+        return credentials.in_cluster(clock=clock)
+    if one.url:
+        return credentials.TokenFile(one.url, token_file=one.token_file, ca_file=one.ca_file)
+    return credentials.from_kubeconfig(one.kubeconfig, context=one.context or None, clock=clock)
+
+
+async def open_registry(
+    settings: Settings, stack: AsyncExitStack, patience: Patience
+) -> tuple[RegistryAccess, "RegistryClient"]:
+    from watcher.clients import registry
+
+    said = settings.registry
+    access = replace(
+        patience.registry or registry.RegistrySettings(),
+        ca_files=said.ca_files,
+        insecure_hosts=frozenset(said.plain_http),
+    )
+    logins = registry.Credentials()
+    if said.auth_file:
+        logins = await asyncio.to_thread(registry.Credentials.read, said.auth_file)
+    client = await stack.enter_async_context(registry.RegistryClient.opened(access, logins))
+    return RegistryAccess(access, logins), client
+
+
+async def open_slack(settings: Settings, stack: AsyncExitStack) -> "SlackApi | None":
+    """The way to speak to Slack, if a token is configured. Raise Refused if it cannot be read."""
+    said = settings.slack
+    if not said.is_on:
+        return None
+    from watcher.clients.slack.api import SlackApi
+
+    token = secret_of(said.bot_token_file, said.bot_token_env, "slack.bot_token")
+    return await stack.enter_async_context(SlackApi.opened(token, api_url=said.api_url))
+
+
+def secret_of(file: Path | None, variable: str, what: str) -> Callable[[], str]:
+    """Return what reads the secret anew each time; raise Refused if it cannot be read now."""
+
+    def read() -> str:
+        return secrets.read(file, variable, what=what)
+
+    read()
+    return read
+
+
+async def find_builders(
+    settings: Settings, client: "RegistryClient", registry: RegistryAccess
+) -> list[Builder]:
+    """Return the builders that work here, in the order in which `auto` prefers them."""
+    from watcher.clients.builders import Append, Buildah, BuildahSettings
+
+    said = settings.buildah
+    buildah = BuildahSettings(
+        work=settings.state_dir / "builds",
+        isolation=said.isolation,
+        storage_driver=said.storage_driver,
+        build_seconds=said.timeout_seconds,
+    )
+    builders: list[Builder] = [Append(client)]
+    try:
+        builders.append(await Buildah.found(buildah, registry.settings, registry.logins))
+    except Refused as error:
+        log.info("no_buildah", cause=str(error))
+    return builders
+
+
+def read_recipe(settings: Settings, name: str) -> tuple[Recipe, Path, str]:
+    """Read a recipe from its directory. Blocking."""
+    from watcher.clients.recipes import load_recipe
+
+    try:
+        said = settings.recipe(name)
+    except KeyError as error:  # a job may outlive its recipe's place in the configuration
+        raise Refused(f"recipe {name} is not in the configuration") from error
+    recipe = load_recipe(
+        said.path,
+        name=said.name,
+        target=said.target,
+        containerfile=said.containerfile or None,
+        build_args=said.build_args,
+    )
+    return recipe, said.path, said.builder
