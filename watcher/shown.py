@@ -5,19 +5,21 @@ The names here are an interface: add, do not rename. Times are ISO 8601 in UTC, 
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from watcher.core import approval
+from watcher.core import timing
 from watcher.core.build import Build
 from watcher.core.drift import Rebuild
 from watcher.core.facts import ClusterName, PoolName
 from watcher.core.jobs import Job, JobKind
 from watcher.core.release import Base
-from watcher.core.update import Update
+from watcher.core.timing import Freeze
+from watcher.core.update import NOT_BEGUN, Background, Update, missing
 from watcher.core.update_events import UpdateState
 from watcher.planner import Plan
-from watcher.ports import AuditEntry, Store
+from watcher.ports import AuditEntry, Store, Stored
+from watcher.settings import Settings
 
 Row = dict[str, Any]
 Place = tuple[ClusterName, PoolName]
@@ -27,12 +29,13 @@ RECENT = 10
 
 def update_row(update: Update, progress: Mapping[str, object] | None = None) -> Row:
     """One update as everybody is shown it; `binding` is what an approval must name."""
-    has_image = update.image is not None
+    has_image, said = update.image is not None, dict(progress or {})
     return {
         "id": update.id,
         "cluster": update.cluster,
         "pool": update.pool,
         "kind": str(update.kind),
+        "change": update.change,
         "state": str(update.state),
         "ended": update.is_ended,
         "because": update.because,
@@ -41,6 +44,11 @@ def update_row(update: Update, progress: Mapping[str, object] | None = None) -> 
         "created_at": _at(update.created_at),
         "changed_at": _at(update.changed_at),
         "expires_at": _at(update.expires_at),
+        "snoozed_until": _at(update.snoozed_until),
+        "snoozed_by": update.snoozed_by,
+        "scheduled_for": _utc(said.get("scheduled_for")) if update.state in NOT_BEGUN else None,
+        "times": [{"state": state, "at": _at(at)} for state, at in update.times],
+        "authors": list(update.authors),
         "release": update.target.release_version,
         "base": str(update.target.base),
         "image": str(update.image) if has_image else "",
@@ -50,22 +58,47 @@ def update_row(update: Update, progress: Mapping[str, object] | None = None) -> 
         "build_key": update.target.build_key,
         "binding": str(update.binding.digest()) if has_image else "",
         "approval": _approval_row(update),
-        "progress": dict(progress or {}),
+        "background": _background_row(update.background),
+        "progress": said,
     }
 
 
 def _approval_row(update: Update) -> Row:
     rules, given = update.policy.approval, update.approval
-    short = approval.missing(rules, update.binding, update.votes) if update.image else rules.quorum
+    short = missing(update) if update.image else max(1, rules.quorum)
     return {
         "auto": rules.auto,
         "quorum": rules.quorum,
         "missing": 0 if given or rules.auto else short,
         "approvers": list(rules.approvers),
+        "two_person": rules.two_person,
         "reason_required": rules.reason_required,
-        "votes": [{"by": v.by, "at": _at(v.at), "reason": v.reason} for v in update.votes],
+        "votes": [
+            {
+                "by": vote.by,
+                "at": _at(vote.at),
+                "reason": vote.reason,
+                "surface": vote.surface,
+                "person": vote.person,
+            }
+            for vote in update.votes
+        ],
         "by": list(given.by) if given else [],
         "until": _at(given.until) if given else None,
+    }
+
+
+def _background_row(said: Background) -> Row:
+    return {
+        "nodes": said.nodes,
+        "estimate_seconds": said.estimate_seconds,
+        "os_version": said.os_version,
+        "signature": said.signature,
+        "from_image": said.from_image,
+        "from_release": said.from_release,
+        "from_base": said.from_base,
+        "from_recipe": said.from_recipe,
+        "from_os_version": said.from_os_version,
     }
 
 
@@ -88,11 +121,11 @@ def build_row(build: Build) -> Row:
     }
 
 
-def job_row(job: Job) -> Row:
+def job_row(job: Job, progress: Mapping[str, object] | None = None) -> Row:
     """A build or an update; `job` says which."""
     if isinstance(job, Build):
         return {"job": "build", **build_row(job)}
-    return {"job": "update", **update_row(job)}
+    return {"job": "update", **update_row(job, progress)}
 
 
 def audit_row(entry: AuditEntry) -> Row:
@@ -106,7 +139,30 @@ def audit_row(entry: AuditEntry) -> Row:
         "detail": entry.detail,
         "cluster": entry.cluster,
         "pool": entry.pool,
+        "surface": entry.surface,
+        "binding": entry.binding,
     }
+
+
+def freeze_row(freeze: Freeze) -> Row:
+    """One freeze; of a single pool it is a hold."""
+    cluster, _, pool = freeze.scope.partition("/")
+    return {
+        "scope": freeze.scope,
+        "cluster": cluster,
+        "pool": pool,
+        "by": freeze.by,
+        "because": freeze.because,
+        "at": _at(freeze.at),
+        "until": _at(freeze.until),
+        "sentence": timing.freeze_sentence(freeze),
+    }
+
+
+async def freezes(store: Store, *, now: datetime) -> list[Row]:
+    """Every freeze and hold that is in force, wherever."""
+    rows = [(one, freeze_row(one)) for one in await store.freezes()]
+    return [r for f, r in rows if timing.in_force((f,), r["cluster"], r["pool"], now=now)]
 
 
 def plan_row(plan: Plan) -> Row:
@@ -131,26 +187,44 @@ def plan_row(plan: Plan) -> Row:
     }
 
 
-async def status(store: Store, places: Sequence[Place], *, now: datetime) -> Row:
-    """The fleet: each configured pool with its last decision, what is active, what ended last."""
-    views, active, ended, dead = await asyncio.gather(
+async def status(
+    store: Store, places: Sequence[Place], *, now: datetime, settings: Settings | None = None
+) -> Row:
+    """The fleet: each configured pool with its last decision, what is active, what ended last.
+
+    With `settings` each pool has its mode too.
+    """
+    views, active, ended, dead, frozen = await asyncio.gather(
         store.views(),
         store.jobs(JobKind.UPDATE, ended=False),
         store.jobs(JobKind.UPDATE, ended=True),
         store.dead(),
+        freezes(store, now=now),
     )
-    updates = [stored.job for stored in active if isinstance(stored.job, Update)]
-    progress = await asyncio.gather(*(_progress(store, update) for update in updates))
     return {
         "at": _at(now),
-        "pools": [_pool_row(views.get(f"pool:{c}/{p}"), c, p) for c, p in places],
-        "active": [update_row(u, p) for u, p in zip(updates, progress, strict=True)],
-        "recent": [update_row(u) for u in _updates(s.job for s in ended)][:RECENT],
+        "pools": [
+            {**pool_row(views.get(f"pool:{c}/{p}"), c, p), **_modes(settings, c, p)}
+            for c, p in places
+        ],
+        "active": await moving_rows(store, updates_of(active)),
+        "recent": [update_row(u) for u in updates_of(ended)[:RECENT]],
+        "freezes": frozen,
         "dead_letters": len(dead),
     }
 
 
-def _pool_row(view: Mapping[str, object] | None, cluster: str, pool: str) -> Row:
+async def moving_rows(store: Store, updates: Sequence[Update]) -> list[Row]:
+    """Updates, those that have not ended with what moves about them."""
+
+    async def row(update: Update) -> Row:
+        return update_row(update, {} if update.is_ended else await _progress(store, update))
+
+    return await asyncio.gather(*(row(update) for update in updates))
+
+
+def pool_row(view: Mapping[str, object] | None, cluster: str, pool: str) -> Row:
+    """What the last look at a pool said."""
     nothing: Row = {
         "cluster": cluster,
         "pool": pool,
@@ -164,8 +238,19 @@ def _pool_row(view: Mapping[str, object] | None, cluster: str, pool: str) -> Row
         "expected_base": "",
         "expected_release": "",
         "update": "",
+        "unmet": [],
     }
     return {**nothing, **(view or {})}
+
+
+def _modes(settings: Settings | None, cluster: str, pool: str) -> Row:
+    configured = settings.pool(cluster, pool) if settings else None
+    return {
+        "mode": str(configured.mode) if configured else "",
+        "modes": {change: str(mode) for change, mode in configured.modes.items()}
+        if configured
+        else {},
+    }
 
 
 async def update_page(store: Store, update: Update) -> Row:
@@ -196,9 +281,17 @@ async def _progress(store: Store, update: Update) -> Mapping[str, object]:
     return own
 
 
-def _updates(jobs: Iterable[Job]) -> list[Update]:
-    return [job for job in jobs if isinstance(job, Update)]
+def updates_of(found: Iterable[Stored]) -> list[Update]:
+    """Return the updates among what the store gave."""
+    return [stored.job for stored in found if isinstance(stored.job, Update)]
 
 
 def _at(moment: datetime | None) -> str | None:
     return moment.isoformat() if moment else None
+
+
+def _utc(moment: object) -> str | None:
+    """A moment that was kept as text, in UTC."""
+    if not isinstance(moment, str) or not moment:
+        return None
+    return _at(datetime.fromisoformat(moment).astimezone(UTC))

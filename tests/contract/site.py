@@ -17,12 +17,21 @@ from watcher.core.cluster import ClusterView
 from watcher.core.facts import ClusterName
 from watcher.core.update import Policy, Update
 from watcher.core.update_events import UpdateState
+from watcher.directory import SettingsDirectory
 from watcher.metrics import Metrics, Watch
 from watcher.observe import PoolObserver
 from watcher.people import People
 from watcher.planner import Planner
 from watcher.ports import AuditEntry, Change
-from watcher.settings import PoolSettings, RecipeSettings, Settings, TokenSettings, WebSettings
+from watcher.rights import Rights
+from watcher.settings import (
+    PersonSettings,
+    PoolSettings,
+    RecipeSettings,
+    Settings,
+    TokenSettings,
+    WebSettings,
+)
 from watcher.web import make_app
 
 ANN, BOB = "ann-has-a-long-token", "bob-has-a-long-token"
@@ -63,7 +72,13 @@ class Service:
     def __post_init__(self) -> None:
         self.clock: FixedClock = self.scene.clock
         self.store = MemoryStore(self.clock)
-        self.people = People(store=self.store, clock=self.clock)
+        self.directory = SettingsDirectory(
+            settings=self.settings, store=self.store, clock=self.clock
+        )
+        self.people = People(store=self.store, clock=self.clock, directory=self.directory)
+        self.rights = Rights(
+            settings=self.settings, store=self.store, directory=self.directory, clock=self.clock
+        )
         self.clusters = {PROD: WatchedCluster(self.scene)}
         observer = PoolObserver(
             settings=self.settings,
@@ -104,16 +119,18 @@ class Site:
         return await self.service.store.audit()
 
     async def approve(
-        self, update: Update, token: str | None = ANN, **body: object
+        self, update: Update, token: str | None = ANN, /, **body: object
     ) -> httpx.Response:
         return await self.decide("approve", update, token, **body)
 
     async def decide(
-        self, what: str, update: Update, token: str | None = ANN, **body: object
+        self, what: str, update: Update, token: str | None = ANN, /, **body: object
     ) -> httpx.Response:
         said = {"binding": str(update.binding.digest()), **body}
-        path = f"/api/v1/updates/{update.id}/{what}"
-        return await self.http.post(path, json=said, headers=bearer(token))
+        return await self.post(f"updates/{update.id}/{what}", token, **said)
+
+    async def post(self, path: str, token: str | None = ANN, /, **body: object) -> httpx.Response:
+        return await self.http.post(f"/api/v1/{path}", json=body, headers=bearer(token))
 
 
 def bearer(token: str | None) -> dict[str, str]:
@@ -122,7 +139,13 @@ def bearer(token: str | None) -> dict[str, str]:
 
 @asynccontextmanager
 async def site(
-    directory: Path, *, host: str = "127.0.0.1", tokens: bool = True, policy: Policy | None = None
+    directory: Path,
+    *,
+    host: str = "127.0.0.1",
+    tokens: bool = True,
+    policy: Policy | None = None,
+    people: tuple[PersonSettings, ...] = (),
+    **pool: Any,
 ) -> AsyncIterator[Site]:
     """Ann's and Bob's tokens are files in `directory`."""
     scene = Scene()
@@ -132,7 +155,10 @@ async def site(
     settings = Settings(
         web=WebSettings(host=host, tokens=given if tokens else ()),
         recipes=(RecipeSettings(name="gpu", path=Path("gpu"), target=TARGET),),
-        pools=(PoolSettings(cluster=PROD, pool=INFRA, recipe="gpu", policy=policy or Policy()),),
+        pools=(
+            PoolSettings(cluster=PROD, pool=INFRA, recipe="gpu", policy=policy or Policy(), **pool),
+        ),
+        people=people,
     )
     service, metrics = Service(scene, settings), Metrics()
     app = make_app(service, settings, metrics=metrics)

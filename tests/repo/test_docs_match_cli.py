@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from starlette.routing import Mount, Route
 from tests.contract.site import site
 from watcher.cli.app import app
 from watcher.cli.exits import MEANING, Code
+from watcher.core.moments import parse_until
+from watcher.core.windows import zone_of
 from watcher.metrics import Metrics
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
@@ -18,6 +21,7 @@ COMMANDS = sorted(c.name or getattr(c.callback, "__name__", "") for c in app.reg
 AS_ORDERED = {
     *("run", "demo", "status", "plan", "rebuild", "approve", "reject", "stock"),
     *("history", "check-config", "version"),
+    *("freeze", "unfreeze", "hold", "unhold", "freezes", "snooze", "windows"),
 }
 
 
@@ -47,17 +51,27 @@ def test_the_page_lists_exactly_the_exit_codes() -> None:
 
 
 async def test_the_page_lists_exactly_the_routes(tmp_path: Path) -> None:
-    listed = set(re.findall(r"^\| `((?:GET|POST) [^`]+)` \|", page("http.md"), re.MULTILINE))
-    there = set()
+    listed = set(re.findall(r"^\| `((?:GET|POST|DELETE) [^`]+)` \|", page("http.md"), re.MULTILINE))
+    there: set[str] = set()
     async with site(tmp_path) as made:
         for route in made.app.routes:
             inner = route.routes if isinstance(route, Mount) else [route]
             prefix = route.path if isinstance(route, Mount) else ""
             for one in inner:
                 assert isinstance(one, Route)
-                method = "POST" if "POST" in (one.methods or ()) else "GET"
-                there.add(f"{method} {prefix}{one.path}")
+                methods = (one.methods or set()) - {"HEAD"}
+                there.update(f"{method} {prefix}{one.path}" for method in methods)
     assert listed == there - {"GET /static/{name}"}
+
+
+def test_every_moment_that_the_page_lists_is_understood() -> None:
+    said = page("command-line.md").partition("## Moments")[2]
+    cells = re.findall(r"^\| (`.+`) \|", said, re.MULTILINE)
+    moments = [text for cell in cells for text in re.findall(r"`([^`]+)`", cell)]
+    assert len(moments) > 10
+    now, opens = datetime(2026, 11, 24, 8, tzinfo=UTC), datetime(2026, 11, 28, tzinfo=UTC)
+    for text in moments:
+        assert parse_until(text, now=now, zone=zone_of("UTC"), next_window=opens) > now
 
 
 def test_the_page_lists_exactly_the_figures() -> None:

@@ -46,7 +46,7 @@ def test_the_architecture_page_names_every_room() -> None:
 def test_the_ci_calls_the_readme_s_test_command_and_the_checks() -> None:
     said = (ROOT / ".ci/run").read_text().splitlines()
     assert "make test" in said
-    assert "make check" in said
+    assert "make lint" in said
 
 
 def test_the_readme_s_configuration_is_one_the_service_takes() -> None:

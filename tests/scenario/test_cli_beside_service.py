@@ -11,6 +11,7 @@ import pytest
 import structlog
 
 from tests.scenario.service import running, update_in
+from tests.scenario.troubles import waits
 from tests.scenario.world import World, world
 from watcher.bootstrap import App
 from watcher.cli import main
@@ -70,3 +71,28 @@ async def test_from_status_to_approval_by_command_line(beside: Beside) -> None:
     ended = await update_in(beside.app, "done", after=again["id"])
     assert (ended.id, beside.world.images()) == (asked["id"], {beside.world.old.os_image})
     assert "asked for the stock image" in (await beside("plan"))[0]
+    _, err = await beside("stock", "infra", code=5)
+    assert "no override of Relayer's to remove" in err
+    entries = await beside.app.store.audit()
+    assert {(e.event, e.surface) for e in entries if e.by.startswith("cli:")} >= {
+        ("Voted", "cli"),
+        ("Rejected", "cli"),
+        ("StockDeclined", "cli"),
+    }
+    assert all(e.surface == "cli" for e in entries if e.event in ("Voted", "Approved", "Rejected"))
+
+
+async def test_what_is_held_by_command_line_waits_until_it_is_let_go_of(beside: Beside) -> None:
+    update = await update_in(beside.app, "awaiting-approval")
+    await beside("freeze", "prod", "--reason", "audit week", "--until", "2h")
+    await beside("approve", update.id)
+    await waits(beside.app, update.id, "frozen by cli:", "audit week")
+    (row,) = (await beside.json("status"))["active"]
+    (frozen,) = (await beside.json("freezes"))["freezes"]
+    assert row["scheduled_for"][:19] == frozen["until"][:19]
+    (pool,) = (await beside.json("windows"))["pools"]
+    assert (pool["allowed"], pool["update"]) == (False, update.id)
+    assert beside.world.override_writes() == 0
+    await beside("unfreeze", "prod")
+    await update_in(beside.app, "done")
+    assert beside.world.override_writes() == 1

@@ -1,10 +1,12 @@
 """The commands and their options. Nothing heavy is imported here: `--help` must come at once."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
+from watcher.cli import timing_commands
+from watcher.cli.options import BoundTo, Config, Output, PoolName, Reason, UpdateId, Yes
 from watcher.cli.output import Format
 
 app = typer.Typer(
@@ -17,33 +19,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-Config = Annotated[
-    Path | None,
-    typer.Option(
-        "--config",
-        "-c",
-        envvar="RELAYER_CONFIG",
-        metavar="FILE",
-        help="Configuration file; else /etc/relayer/relayer.yaml, if it is there.",
-        show_default=False,
-    ),
-]
-Output = Annotated[Format, typer.Option("--output", "-o", help="How to print the result.")]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask on a terminal.")]
-Reason = Annotated[str, typer.Option("--reason", "-r", help="Why; kept in the audit trail.")]
-BoundTo = Annotated[
-    str,
-    typer.Option(
-        "--binding",
-        metavar="sha256:…",
-        help="Decide only about exactly this (`binding` in JSON); refused if it has changed since.",
-    ),
-]
-UpdateId = Annotated[str, typer.Argument(metavar="UPDATE", help="Id of an update, u-….")]
-PoolName = Annotated[
-    str, typer.Argument(metavar="POOL", help="cluster/pool, or pool if only one cluster has it.")
-]
 
 
 @app.callback()
@@ -258,6 +233,10 @@ def cancel(
     session.carry_out(ctx, config, lambda s: deciding.cancel(s, build, reason, output))
 
 
+for command in timing_commands.COMMANDS:
+    app.command()(command)
+
+
 @app.command("check-config")
 def check_config(ctx: typer.Context, config: Config = None, output: Output = Format.TABLE) -> None:
     """Check the configuration and print it.
@@ -271,6 +250,26 @@ def check_config(ctx: typer.Context, config: Config = None, output: Output = For
     except Exception as error:
         code = session.failed(error, debug=session.is_debug(ctx))
     raise typer.Exit(code)
+
+
+@app.command()
+def doctor(
+    ctx: typer.Context,
+    subject: Annotated[Literal["slack"], typer.Argument(metavar="slack", help="What is checked.")],
+    post: Annotated[
+        bool,
+        typer.Option("--post", help="Also post a test message to slack.channel, and delete it."),
+    ] = False,
+    config: Config = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Check what is set up outside: Slack.
+
+    Tokens, scopes, channels, groups and the way back, each with the next step. Needs no service.
+    """
+    from watcher.cli import doctor, session
+
+    session.carry_out(ctx, config, lambda s: doctor.slack(s, post=post, form=output))
 
 
 @app.command()

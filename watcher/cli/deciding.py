@@ -1,24 +1,32 @@
 """Commands by which people decide. What counts is said by `people` and `planner`, not here."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Literal
 
-from watcher import shown
+from watcher import scopes, shown
 from watcher.bootstrap import App, open_app, watching
 from watcher.cli import output
 from watcher.cli.exits import Code, NotFound, Usage
 from watcher.cli.looking import print_plan
 from watcher.cli.output import Format, pairs, say, tell
-from watcher.cli.session import agreed, identity, only, pool_named, the_store, update_named
-from watcher.clock import SystemClock
+from watcher.cli.session import (
+    LEFT_ALONE,
+    SURFACE,
+    agreed,
+    identity,
+    moment,
+    only,
+    pool_named,
+    the_desk,
+    update_named,
+)
 from watcher.core.facts import Digest, Malformed
 from watcher.core.update import Update
 from watcher.core.update_events import UpdateState
 from watcher.engine import noted
-from watcher.people import People
+from watcher.people import Outcome
 from watcher.settings import PoolSettings, Settings
-
-LEFT_ALONE = "nothing was changed"
 
 
 async def decide(
@@ -33,25 +41,49 @@ async def decide(
 ) -> Code:
     """Approve or reject exactly what is shown, or what `binding` names."""
     named = _digest(binding)
-    async with the_store(settings) as store:
-        update, _ = await update_named(store, update_id)
+    async with the_desk(settings) as desk:
+        update, _ = await update_named(desk.store, update_id)
         if not yes:
             _show(update)
         if not agreed(f"{what.capitalize()} this?", yes=yes):
             tell(LEFT_ALONE)
             return Code.DECLINED
-        people = People(store=store, clock=SystemClock())
-        decision = people.approve if what == "approve" else people.reject
-        shown_now = update.binding.digest() if update.image else None
+        decision = desk.people.approve if what == "approve" else desk.people.reject
         outcome = await decision(
-            update.id, by=identity(), binding=named or shown_now, reason=reason
+            update.id,
+            by=identity(),
+            binding=named or _bound(update),
+            reason=reason,
+            surface=SURFACE,
         )
+    return _decided(outcome, form)
+
+
+async def snooze(
+    settings: Settings, update_id: str, *, until: str, binding: str, form: Format
+) -> Code:
+    """Put an update off, as it is shown or as `binding` names it."""
+    named = _digest(binding)
+    async with the_desk(settings) as desk:
+        update, _ = await update_named(desk.store, update_id)
+        at = moment(settings, f"{update.cluster}/{update.pool}", until, now=desk.clock.now())
+        outcome = await desk.people.snooze(
+            update.id, by=identity(), until=at, binding=named or _bound(update), surface=SURFACE
+        )
+    return _decided(outcome, form)
+
+
+def _decided(outcome: Outcome, form: Format) -> Code:
     if form is Format.JSON:
         row = shown.update_row(outcome.update)
         output.as_json({"sentence": outcome.sentence, "update": row})
     else:
         say(outcome.sentence)
     return Code.OK
+
+
+def _bound(update: Update) -> Digest | None:
+    return update.binding.digest() if update.image else None
 
 
 def _digest(binding: str) -> Digest | None:
@@ -64,7 +96,17 @@ def _digest(binding: str) -> Digest | None:
 def _show(update: Update) -> None:
     """Tell on stderr what the decision is about, so that stdout stays the result."""
     row = shown.update_row(update)
-    names = ("id", "state", "because", "release", "base", "image", "recipe", "requested_by")
+    names = (
+        "id",
+        "state",
+        "because",
+        "change",
+        "release",
+        "base",
+        "image",
+        "recipe",
+        "requested_by",
+    )
     for name in names:
         if row[name]:
             tell(f"{name.replace('_', ' ')}: {row[name]}")
@@ -82,7 +124,7 @@ async def rebuild(
             place.cluster, place.pool, by=by, allow_downgrade=allow_downgrade
         )
 
-    return await _asked(settings, pool, "Rebuild and update", ask, yes=yes, form=form)
+    return await _asked(settings, pool, ("Rebuild", "Rebuild and update"), ask, yes=yes, form=form)
 
 
 async def stock(settings: Settings, pool: str, *, yes: bool, form: Format) -> Code:
@@ -90,31 +132,42 @@ async def stock(settings: Settings, pool: str, *, yes: bool, form: Format) -> Co
     by = identity()
 
     async def ask(app: App, place: PoolSettings) -> Update:
-        return await app.planner.stock(place.cluster, place.pool, by=by)
+        return await app.planner.stock(place.cluster, place.pool, by=by, surface=SURFACE)
 
-    return await _asked(settings, pool, "Go back to the stock image on", ask, yes=yes, form=form)
+    return await _asked(
+        settings, pool, ("Stock", "Go back to the stock image on"), ask, yes=yes, form=form
+    )
 
 
 async def _asked(
     settings: Settings,
     pool: str,
-    what: str,
+    what: tuple[str, str],
     ask: Callable[[App, PoolSettings], Awaitable[Update]],
     *,
     yes: bool,
     form: Format,
 ) -> Code:
-    place = pool_named(settings, pool)
+    """`what`: the word for auditors, and how it begins a question."""
+    place, (word, question) = pool_named(settings, pool), what
     async with (
         open_app(only(settings, {place.cluster})) as app,
         watching(app, place.cluster),
     ):
         if not yes and form is Format.TABLE:
             print_plan(shown.plan_row(await app.planner.plan(place.cluster, place.pool)))
-        if not agreed(f"{what} {place.cluster}/{place.pool}?", yes=yes):
+        if not agreed(f"{question} {place.cluster}/{place.pool}?", yes=yes):
             tell(LEFT_ALONE)
             return Code.DECLINED
-        update = await ask(app, place)
+        async with scopes.declined_is_audited(
+            app.store,
+            app.clock,
+            word,
+            f"{place.cluster}/{place.pool}",
+            by=identity(),
+            surface=SURFACE,
+        ):
+            update = await ask(app, place)
     if form is Format.JSON:
         output.as_json({"update": shown.update_row(update)})
         return Code.OK
@@ -132,11 +185,11 @@ async def _asked(
 
 async def revive(settings: Settings, job_id: str, form: Format) -> Code:
     """Bring a dead letter back into the queue."""
-    now = SystemClock().now()
-    async with the_store(settings) as store:
+    async with the_desk(settings) as desk:
         try:
-            job = (await store.get(job_id)).job
-            await store.revive(job_id, noted(job, "Revived", by=identity(), now=now))
+            job = (await desk.store.get(job_id)).job
+            entry = noted(job, "Revived", by=identity(), now=desk.clock.now())
+            await desk.store.revive(job_id, replace(entry, surface=SURFACE))
         except KeyError:
             raise NotFound(f"{job_id} is no dead letter; `relayer dead` lists them") from None
     if form is Format.JSON:
@@ -148,10 +201,15 @@ async def revive(settings: Settings, job_id: str, form: Format) -> Code:
 
 async def cancel(settings: Settings, build_id: str, reason: str, form: Format) -> Code:
     """End a build that has not ended."""
-    async with the_store(settings) as store:
-        people = People(store=store, clock=SystemClock())
+    by = identity()
+    async with (
+        the_desk(settings) as desk,
+        scopes.declined_is_audited(
+            desk.store, desk.clock, "Cancel", "", by=by, surface=SURFACE, job=build_id
+        ),
+    ):
         try:
-            build = await people.cancel_build(build_id, by=identity(), reason=reason)
+            build = await desk.people.cancel_build(build_id, by=by, reason=reason, surface=SURFACE)
         except KeyError:
             raise NotFound(f"there is no build {build_id}; `relayer status` lists them") from None
     if form is Format.JSON:

@@ -7,12 +7,12 @@ from watcher import shown
 from watcher.bootstrap import open_app, watching
 from watcher.cli import output
 from watcher.cli.exits import Code, NotFound
-from watcher.cli.output import Format, ago, pairs, say, table, tell
+from watcher.cli.freezing import print_freezes
+from watcher.cli.output import Format, ago, minute, pairs, say, table, tell
 from watcher.cli.session import only, pool_named, the_store
 from watcher.clock import SystemClock
 from watcher.core.build import Build
 from watcher.core.jobs import JobKind
-from watcher.core.update import Update
 from watcher.ports import Store
 from watcher.settings import Settings
 
@@ -22,7 +22,7 @@ async def status(settings: Settings, form: Format) -> Code:
     now = SystemClock().now()
     places = [(p.cluster, p.pool) for p in settings.pools]
     async with the_store(settings) as store:
-        seen = await shown.status(store, places, now=now)
+        seen = await shown.status(store, places, now=now, settings=settings)
     looks = [row["at"] for row in seen["pools"] if row["at"]]
     late = places and not any(_is_lately(at, now, settings.work.resync_seconds) for at in looks)
     if late:
@@ -40,18 +40,30 @@ def _is_lately(at: str, now: datetime, resync_seconds: float) -> bool:
 
 def _print_status(seen: shown.Row, now: datetime) -> None:
     table(
-        ("POOL", "DECISION", "NODES", "LOOKED AT", "WHY"),
+        ("POOL", "MODE", "DECISION", "NODES", "LOOKED AT", "WHY"),
         [
-            (_place(r), r["decision"], r["nodes"], ago(r["at"], now), r["because"])
+            (
+                *(_place(r), output.mode(r), r["decision"], r["nodes"]),
+                *(ago(r["at"], now), r["because"]),
+            )
             for r in seen["pools"]
         ],
     )
+    if seen["freezes"]:
+        say()
+        print_freezes(seen["freezes"])
     if seen["active"]:
         say()
         table(
-            ("ACTIVE", "POOL", "STATE", "SINCE", "NODES", "WAITS FOR"),
+            (
+                *("ACTIVE", "POOL", "CHANGE", "STATE", "SINCE"),
+                *("NODES", "SCHEDULED FOR (UTC)", "WAITS FOR"),
+            ),
             [
-                (r["id"], _place(r), r["state"], ago(r["changed_at"], now), _nodes(r), _wait(r))
+                (
+                    *(r["id"], _place(r), r["change"], r["state"], ago(r["changed_at"], now)),
+                    *(_nodes(r), minute(r["scheduled_for"]), _wait(r, now)),
+                )
                 for r in seen["active"]
             ],
         )
@@ -77,8 +89,16 @@ def _why(row: shown.Row) -> str:
     return str(row["ended_because"] or row["because"])
 
 
-def _wait(row: shown.Row) -> str:
-    return str(row["progress"].get("waiting", ""))
+def _wait(row: shown.Row, now: datetime) -> str:
+    waiting, snoozed = str(row["progress"].get("waiting", "")), _snoozed(row, now)
+    return waiting if snoozed in waiting else "; ".join(filter(None, (snoozed, waiting)))
+
+
+def _snoozed(row: shown.Row, now: datetime) -> str:
+    until = row["snoozed_until"]
+    if row["ended"] or not until or datetime.fromisoformat(until) <= now:
+        return ""
+    return f"snoozed by {row['snoozed_by']} until {minute(until)} UTC"
 
 
 def _nodes(row: shown.Row) -> str:
@@ -136,21 +156,33 @@ async def history(
         else:
             found = await store.jobs(JobKind.UPDATE, ended=False)
             found += await store.jobs(JobKind.UPDATE, ended=True)
-    rows = [shown.update_row(s.job) for s in found if isinstance(s.job, Update)][:limit]
+        rows = await shown.moving_rows(store, shown.updates_of(found)[:limit])
     if form is Format.JSON:
         output.as_json({"updates": rows})
         return Code.OK
+    now = SystemClock().now()
     table(
-        ("UPDATE", "POOL", "STATE", "CHANGED", "RELEASE", "APPROVED BY", "WHY"),
+        (
+            *("UPDATE", "POOL", "CHANGE", "STATE", "CHANGED (UTC)", "SCHEDULED FOR (UTC)"),
+            *("RELEASE", "APPROVED BY", "WHY"),
+        ),
         [
             (
-                *(r["id"], _place(r), r["state"], _minute(r["changed_at"]), r["release"]),
-                *(", ".join(r["approval"]["by"]), _why(r)),
+                *(r["id"], _place(r), r["change"], r["state"], minute(r["changed_at"])),
+                *(minute(r["scheduled_for"]), r["release"], ", ".join(r["approval"]["by"])),
+                "; ".join(filter(None, (_snoozed(r, now), _why(r)))),
             )
             for r in rows
         ],
     )
     return Code.OK
+
+
+TRAIL = (
+    *("id", "state", "because", "ended_because", "change", "scheduled_for", "snoozed_until"),
+    *("snoozed_by", "release", "base", "image", "binding", "build"),
+)
+"""What stands above an audit trail, where there is such a thing."""
 
 
 async def _trail(store: Store, job_id: str, log: bool, form: Format) -> Code:
@@ -161,34 +193,25 @@ async def _trail(store: Store, job_id: str, log: bool, form: Format) -> Code:
     audit = [shown.audit_row(entry) for entry in await store.audit(job_id)]
     build = job.id if isinstance(job, Build) else job.build
     lines = await store.log(build) if log and build else []
+    row = shown.job_row(job, {} if job.is_ended else await store.progress(job.id))
     if form is Format.JSON:
-        output.as_json({**shown.job_row(job), "audit": audit, "log": lines})
+        output.as_json({**row, "audit": audit, "log": lines})
         return Code.OK
-    row = shown.job_row(job)
-    names = (
-        "id",
-        "state",
-        "because",
-        "ended_because",
-        "release",
-        "base",
-        "image",
-        "binding",
-        "build",
-    )
-    pairs([(name.replace("_", " "), row.get(name, "")) for name in names])
+    pairs([(name.replace("_", " "), row.get(name, "")) for name in TRAIL])
     say()
     table(
-        ("WHEN", "EVENT", "STATE", "BY", "DETAIL"),
-        [(_minute(e["at"]), e["event"], e["state"], e["by"], e["detail"]) for e in audit],
+        ("WHEN (UTC)", "EVENT", "STATE", "BY", "SURFACE", "BINDING", "DETAIL"),
+        [
+            (
+                *(minute(e["at"]), e["event"], e["state"], e["by"], e["surface"]),
+                *(e["binding"].removeprefix("sha256:")[:12], e["detail"]),
+            )
+            for e in audit
+        ],
     )
     for line in lines:
         say(f"| {line}")
     return Code.OK
-
-
-def _minute(at: str) -> str:
-    return at[:16].replace("T", " ")
 
 
 async def dead(settings: Settings, form: Format) -> Code:

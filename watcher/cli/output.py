@@ -5,9 +5,10 @@ Text from clusters loses its control characters here: a terminal obeys some of t
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 
 class Format(StrEnum):
@@ -61,3 +62,14 @@ def ago(at: object, now: datetime) -> str:
         if seconds < most:
             return f"{seconds / size:.0f} {unit} ago"
     return f"{seconds / 86400:.0f} d ago"
+
+
+def minute(at: str | None) -> str:
+    """`2026-11-21T12:00:00+00:00` → `2026-11-21 12:00`; what never happens is empty."""
+    return at[:16].replace("T", " ") if at else ""
+
+
+def mode(row: Mapping[str, Any]) -> str:
+    """`approve (patch: auto)`"""
+    others = ", ".join(f"{change}: {one}" for change, one in row["modes"].items())
+    return f"{row['mode']} ({others})" if others else str(row["mode"])

@@ -7,20 +7,40 @@ import sys
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 import typer
 
-from watcher import config, logs
+from watcher import config, logs, scopes
 from watcher.cli.exits import Code, NoService, NotFound, Usage, explain
 from watcher.cli.output import tell
+from watcher.clock import SystemClock
 from watcher.core.update import Update
-from watcher.ports import Store
+from watcher.directory import SettingsDirectory
+from watcher.people import People
+from watcher.ports import Clock, Store
+from watcher.rights import Rights
 from watcher.settings import PoolSettings, Settings
 
 USUAL = Path("/etc/relayer/relayer.yaml")
 """Read if neither -c nor RELAYER_CONFIG names another."""
+
+
+SURFACE = "cli"
+"""What the audit trail says of how it was said."""
+LEFT_ALONE = "nothing was changed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desk:
+    """Where somebody decides beside the service."""
+
+    store: Store
+    clock: Clock
+    people: People
+    rights: Rights
 
 
 def settings_from(path: Path | None) -> Settings:
@@ -84,6 +104,30 @@ async def the_store(settings: Settings) -> AsyncIterator[Store]:
         yield store
 
 
+@asynccontextmanager
+async def the_desk(settings: Settings) -> AsyncIterator[Desk]:
+    """Open the store for decisions; groups of chat are believed as the service looked them up."""
+    clock = SystemClock()
+    async with the_store(settings) as store:
+        directory = SettingsDirectory(settings=settings, store=store, clock=clock)
+        yield Desk(
+            store=store,
+            clock=clock,
+            people=People(store=store, clock=clock, directory=directory),
+            rights=Rights(settings=settings, store=store, directory=directory, clock=clock),
+        )
+
+
+def cluster_named(settings: Settings, name: str) -> str:
+    """Return the name of a cluster with pools; raise NotFound, naming what comes near."""
+    names = sorted({pool.cluster for pool in settings.pools})
+    if name in names:
+        return name
+    if "/" in name:
+        raise Usage(f"{name} is a pool: that is held, by `relayer hold {name}`")
+    raise NotFound(f"no pool of a cluster {name} is configured{config.nearest(name, names)}")
+
+
 def pool_named(settings: Settings, name: str) -> PoolSettings:
     """Return the configured pool; raise Usage if the name fits several, NotFound if none."""
     cluster, slash, pool = name.rpartition("/")
@@ -102,6 +146,14 @@ def pool_named(settings: Settings, name: str) -> PoolSettings:
 def only(settings: Settings, clusters: Collection[str]) -> Settings:
     """Return the settings with these clusters alone: nobody needs credentials for the others."""
     return replace(settings, clusters=tuple(c for c in settings.clusters if c.name in clusters))
+
+
+def moment(settings: Settings, scope: str, text: str, *, now: datetime) -> datetime:
+    """Return what --until means there; raise Usage."""
+    try:
+        return scopes.until(settings, scope, text, now=now)
+    except ValueError as error:
+        raise Usage(f"--until: {error}") from error
 
 
 async def update_named(store: Store, update_id: str) -> tuple[Update, int]:

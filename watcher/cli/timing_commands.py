@@ -1,0 +1,126 @@
+"""The commands about when things may begin, and their options. `app` has the others."""
+
+from typing import Annotated
+
+import typer
+
+from watcher.cli.options import BoundTo, Config, Output, PoolName, Reason, Until, UpdateId, Yes
+from watcher.cli.output import Format
+
+Cluster = Annotated[str | None, typer.Argument(metavar="CLUSTER", help="Everything, if left out.")]
+Why = Annotated[str, typer.Option("--reason", "-r", help="Why; who finds it frozen reads it.")]
+
+
+def freeze(
+    ctx: typer.Context,
+    reason: Why,
+    cluster: Cluster = None,
+    until: Until = "",
+    config: Config = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Let nothing begin, anywhere or in a cluster.
+
+    Until --until, or until it is lifted. Rollouts that are under way go on.
+    """
+    from watcher.cli import freezing, session
+
+    session.carry_out(
+        ctx,
+        config,
+        lambda s: freezing.freeze(s, cluster, until=until, reason=reason, form=output),
+    )
+
+
+def unfreeze(
+    ctx: typer.Context,
+    cluster: Cluster = None,
+    yes: Yes = False,
+    config: Config = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Lift the freeze of everything or a cluster.
+
+    Only the one of exactly this scope; `relayer freezes` lists them.
+    """
+    from watcher.cli import freezing, session
+
+    session.carry_out(ctx, config, lambda s: freezing.unfreeze(s, cluster, yes=yes, form=output))
+
+
+def hold(
+    ctx: typer.Context,
+    pool: PoolName,
+    until: Until = "",
+    reason: Reason = "",
+    config: Config = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Let nothing begin on a pool.
+
+    Until --until, or until it is lifted. A rollout that is under way goes on.
+    """
+    from watcher.cli import freezing, session
+
+    session.carry_out(
+        ctx, config, lambda s: freezing.hold(s, pool, until=until, reason=reason, form=output)
+    )
+
+
+def unhold(
+    ctx: typer.Context,
+    pool: PoolName,
+    yes: Yes = False,
+    config: Config = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Lift the hold of a pool."""
+    from watcher.cli import freezing, session
+
+    session.carry_out(ctx, config, lambda s: freezing.unhold(s, pool, yes=yes, form=output))
+
+
+def freezes(ctx: typer.Context, config: Config = None, output: Output = Format.TABLE) -> None:
+    """List freezes and holds in force."""
+    from watcher.cli import freezing, session
+
+    session.carry_out(ctx, config, lambda s: freezing.freezes(s, output))
+
+
+def snooze(
+    ctx: typer.Context,
+    update: UpdateId,
+    until: Until,
+    binding: BoundTo = "",
+    config: Config = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Put an update off.
+
+    It neither reminds, expires nor begins before; an approval ends that.
+    """
+    from watcher.cli import deciding, session
+
+    session.carry_out(
+        ctx,
+        config,
+        lambda s: deciding.snooze(s, update, until=until, binding=binding, form=output),
+    )
+
+
+def windows(
+    ctx: typer.Context,
+    pool: Annotated[str | None, typer.Argument(metavar="POOL", help="All, if left out.")] = None,
+    config: Config = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show when pools may be changed.
+
+    Whether an update may begin now, every reason why not, and what is ahead. Asks no cluster.
+    """
+    from watcher.cli import session, timetables
+
+    session.carry_out(ctx, config, lambda s: timetables.windows(s, pool, output))
+
+
+COMMANDS = (freeze, unfreeze, hold, unhold, freezes, snooze, windows)
