@@ -21,6 +21,9 @@ MEASUREMENTS = (
     "takeover",
     "builders",
     "fleet",
+    "chat_clicks",
+    "letters_storm",
+    "letters_outage",
     "cli_start",
 )
 
@@ -54,6 +57,12 @@ BARS = (
     Bar("builders", "buildah_over_bare", most=1.15),
     Bar("fleet", "rss_mib", most=150),
     Bar("fleet", "idle_cpu_percent", most=2),
+    Bar("chat_clicks", "p99_milliseconds", most=250),
+    Bar("chat_clicks", "not_durable_or_not_acked", most=0),
+    Bar("letters_storm", "late_seconds", most=5),
+    Bar("letters_storm", "memory_growth_ratio", most=1.1),
+    Bar("letters_outage", "wrong_messages", most=0),
+    Bar("letters_outage", "calls_per_message", most=1),
     Bar("cli_start", "help_seconds", most=0.25),
 )
 
