@@ -150,7 +150,13 @@ class Planner:
         await self._commit_new(replace(update, because=why, background=said), replaces=stored)
 
     async def rebuild(
-        self, cluster: ClusterName, pool: PoolName, *, by: str, allow_downgrade: bool = False
+        self,
+        cluster: ClusterName,
+        pool: PoolName,
+        *,
+        by: str,
+        allow_downgrade: bool = False,
+        surface: str = "",
     ) -> Update:
         """Propose an update because a person asked. Raise Declined with the reason if not."""
         plan = await self.plan(cluster, pool, asked=Asked(by, downgrade=allow_downgrade))
@@ -164,7 +170,7 @@ class Planner:
         if plan.active and plan.active.state not in NOT_BEGUN:
             raise Declined(f"{plan.active.id} is {plan.active.state}; wait for its end")
         await self.store.forget(cluster, pool)
-        return await self._propose(plan.observation, plan.decision, by=by)
+        return await self._propose(plan.observation, plan.decision, by=by, surface=surface)
 
     async def stock(
         self, cluster: ClusterName, pool: PoolName, *, by: str, surface: str = ""
@@ -186,7 +192,7 @@ class Planner:
             update = active.job  # asked for before: this is one more vote for it
         else:
             update = replace(update, background=await self._background(seen, seen.base))
-            await self._commit_new(update, replaces=active)
+            await self._commit_new(update, replaces=active, surface=surface)
         try:
             return (await self.people.approve(update.id, by=by, surface=surface)).update
         except Declined:
@@ -239,7 +245,9 @@ class Planner:
         except KeyError:
             return None
 
-    async def _propose(self, seen: Observation, wanted: Rebuild, *, by: str) -> Update:
+    async def _propose(
+        self, seen: Observation, wanted: Rebuild, *, by: str, surface: str = ""
+    ) -> Update:
         """Put the update, and its build if nobody has it, into the queue; or find it there."""
         for _ in range(TRIES):
             now = self.clock.now()
@@ -264,7 +272,7 @@ class Planner:
             queued = noted(build, "Queued", by=by, now=now, detail=str(build.base))
             entries = [queued] if is_new else []
             try:
-                await self._commit_new(update, extra, entries, replaces=active)
+                await self._commit_new(update, extra, entries, replaces=active, surface=surface)
             except Conflict:
                 continue
             return update
@@ -277,6 +285,7 @@ class Planner:
         entries: Sequence[AuditEntry] = (),
         *,
         replaces: Stored | None,
+        surface: str = "",
     ) -> None:
         """Save a new update, ending the one it replaces in the same step.
 
@@ -293,7 +302,8 @@ class Planner:
             audit.append(entry)
         changes += [*extra, Change(job=update, expected=0)]
         by, why = update.requested_by, update.because
-        audit.append(noted(update, "Proposed", by=by, now=now, detail=why))
+        proposed = noted(update, "Proposed", by=by, now=now, detail=why)
+        audit.append(replace(proposed, surface=surface))
         await self.store.commit(changes, audit)
 
     async def _withdraw(self, active: Update, because: str) -> None:
@@ -376,5 +386,10 @@ def _shown(plan: Plan, mode: Mode | None, now: datetime) -> dict[str, object]:
         "mode": "" if mode is None or isinstance(plan.decision, InStep) else str(mode),
         "only_told": mode is Mode.NOTIFY and isinstance(plan.decision, Rebuild) and unasked,
         "stock_by": seen.stock_by if seen else "",
+        "release_seen_at": _iso(seen.release_seen_at if seen else None),
         "running_release": running.lineage.release_version if running else "",
     }
+
+
+def _iso(at: datetime | None) -> str:
+    return at.isoformat() if at else ""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import structlog
 
 from watcher.core.jobs import JobKind
+from watcher.core.letters import FLEET
 from watcher.core.update import Update
 from watcher.planning import Planning
 from watcher.ports import Clock, OutsideError, Store
@@ -27,8 +28,6 @@ GROUPS_SECONDS = 240.0
 """Members of chat groups are believed for 5 min: a click need not wait for a look-up."""
 GAINED_SECONDS = 5.0
 """How soon a new leader looks at all that is told: a third of its predecessor's lease."""
-FLEET = "fleet"
-"""The subject of all that is told beside updates."""
 
 Work = Callable[[], Awaitable[None]]
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from tests.facts import T0, seconds
 from watcher.core import notices
+from watcher.core.causes import same
 from watcher.core.letters import Notice, Severity
-from watcher.core.notices import Kind, Memory, Standing, View, same
+from watcher.core.notices import Kind, Memory, Standing, View
 from watcher.core.timing import Freeze
 
 HOLD, STALE = 1800.0, 900.0

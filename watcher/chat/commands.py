@@ -221,7 +221,9 @@ class Commands:
         await self.rights.check("Rebuild", str(place), by=asked.by, surface=COMMAND)
 
         async def work() -> Content:
-            update = await self.planner.rebuild(place.cluster, place.pool, by=asked.by)
+            update = await self.planner.rebuild(
+                place.cluster, place.pool, by=asked.by, surface=COMMAND
+            )
             return answers.answer(f"{update.id} for {place} is {update.state}: {update.because}")
 
         return await soon(work)

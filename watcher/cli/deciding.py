@@ -121,7 +121,7 @@ async def rebuild(
 
     async def ask(app: App, place: PoolSettings) -> Update:
         return await app.planner.rebuild(
-            place.cluster, place.pool, by=by, allow_downgrade=allow_downgrade
+            place.cluster, place.pool, by=by, allow_downgrade=allow_downgrade, surface=SURFACE
         )
 
     return await _asked(settings, pool, ("Rebuild", "Rebuild and update"), ask, yes=yes, form=form)

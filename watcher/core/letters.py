@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+FLEET = "fleet"
+"""The subject of all that concerns no single update."""
+
 
 class Severity(StrEnum):
     INFO = "info"

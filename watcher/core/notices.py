@@ -6,13 +6,12 @@ So the registry that twenty pools wait for is told of once, and again only when 
 """
 
 import hashlib
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from functools import lru_cache
 
+from watcher.core.causes import same
 from watcher.core.letters import About, Notice, Severity, Wanted
 from watcher.core.timing import Freeze, freeze_sentence, in_force, shown
 
@@ -28,8 +27,6 @@ PLACES = 20
 """Pools that a notice names; how many more there are stands behind them."""
 SENTENCE = 400
 """Most characters of a sentence."""
-COMPARED = 200
-"""Characters of it that make it the same cause: what differs behind them are details."""
 STALE_LOOKS = 3
 """Part of the time without a look for which this must have been seen: after the service was down
 every look is old, and a moment later none is."""
@@ -257,39 +254,6 @@ def _at(view: View) -> datetime | None:
     except ValueError:
         return None
     return at.astimezone(UTC) if at.tzinfo else None
-
-
-# --- what makes it the same cause ----------------------------------------------------------------
-
-_UNREACHED = re.compile(r"cannot be looked at.*?⟨(.*?)⟩", re.DOTALL)
-"""What the planner says of a look that failed outside, and the host in it."""
-_ADDRESS = re.compile(
-    r"https?://([^\s/⟩]+)\S*|((?:[\w*-]+\.)+[\w*-]+(?::\d+)?|[\w*-]+:\d+)/\S+", re.ASCII
-)
-_CALL = re.compile(r"\b(?:GET|HEAD|POST|PUT|PATCH|DELETE) ")
-_JOB = re.compile(r"\b[ub]-[0-9a-z]+(?:-[0-9a-f]+)?\b")
-_NODE = re.compile(r"\b([Nn]ode) [^\s,;:]+")
-_NUMBER = re.compile(r"\w*[0-9]\w*|\b[0-9a-f]{8,}\b", re.ASCII)
-_NUMBERS = re.compile(r"#(?:[\s.:,/+-]*#)*")
-_UNIT = re.compile(r"# ?(?:ms|seconds?|s|minutes?|min|m|hours?|h|days?|d)\b")
-
-
-@lru_cache(maxsize=2048)
-def same(sentence: str, cluster: str, pool: str) -> str:
-    """Return the sentence without what is not its cause: names of the pool, of updates, builds and
-    nodes, paths, numbers, digests and times. What failed to reach a host is the same by the host.
-    """
-    names = "|".join(re.escape(name) for name in (f"{cluster}/{pool}", cluster, pool) if name)
-    text = sentence[: 3 * SENTENCE]
-    if names:
-        # A recipe is often called like its pool, and two that are broken are two causes.
-        text = re.sub(rf"(?<![^\W_])(?<!recipe )(?:{names})(?![^\W_])", "*", text)
-    text = _ADDRESS.sub(lambda found: f"⟨{found[1] or found[2]}⟩", _CALL.sub("", text))
-    if reach := _UNREACHED.search(text):
-        text = f"cannot be looked at: {reach[1]}"
-    text = _NODE.sub(r"\1 *", _JOB.sub("*", text))
-    text = _UNIT.sub("#", _NUMBERS.sub("#", _NUMBER.sub("#", text)))
-    return " ".join(_NUMBERS.sub("#", text).split())[:COMPARED]
 
 
 def _cause(kind: Kind, text: str) -> str:

@@ -12,12 +12,11 @@ import msgspec
 import structlog
 
 from watcher.core import notices
-from watcher.core.letters import About, Letters, Notice, Severity, Wanted
+from watcher.core.letters import FLEET, About, Letters, Notice, Severity, Wanted
 from watcher.core.notices import Concern, Memory, Standing, View
 from watcher.ports import Clock, Store
 from watcher.settings import Settings
 from watcher.telling import routing
-from watcher.telling.subjects import FLEET
 
 log = structlog.get_logger()
 

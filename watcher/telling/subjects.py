@@ -3,12 +3,11 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from watcher.core.letters import Letters
+from watcher.core.letters import FLEET, Letters
 from watcher.core.update import Update
 from watcher.ports import Store
 from watcher.telling.updates import UpdateLetters
 
-FLEET = "fleet"
 DIGEST = "digest:"
 
 

@@ -44,7 +44,7 @@ class Pools(Face):
         body = await read_body(request, RebuildBody)
         place = self.place(request)
         asking = self.service.planner.rebuild(
-            place.cluster, place.pool, by=by, allow_downgrade=body.allow_downgrade
+            place.cluster, place.pool, by=by, allow_downgrade=body.allow_downgrade, surface=SURFACE
         )
         return await self._asked("Rebuild", place, asking, by=by)
 

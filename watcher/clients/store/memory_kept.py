@@ -6,7 +6,6 @@ from datetime import datetime
 from watcher.clients import codec
 from watcher.clients.store.memory_outbox import MemoryOutbox
 from watcher.clients.store.rows import (
-    FLEET,
     HANDLED_SECONDS,
     as_milliseconds,
     bounded_values,
@@ -15,6 +14,7 @@ from watcher.clients.store.rows import (
     pool_key,
     told_of,
 )
+from watcher.core.letters import FLEET
 from watcher.core.timing import Freeze
 from watcher.ports import AuditEntry, Clock
 

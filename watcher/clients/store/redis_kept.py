@@ -7,7 +7,6 @@ from watcher.clients import codec
 from watcher.clients.store.calls import Calls
 from watcher.clients.store.redis_outbox import RedisOutbox
 from watcher.clients.store.rows import (
-    FLEET,
     HANDLED_SECONDS,
     LOG_KEPT_SECONDS,
     bounded_values,
@@ -16,6 +15,7 @@ from watcher.clients.store.rows import (
     pool_key,
     told_of,
 )
+from watcher.core.letters import FLEET
 from watcher.core.timing import Freeze
 from watcher.ports import AuditEntry
 

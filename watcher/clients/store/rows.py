@@ -26,9 +26,8 @@ HANDLED_SECONDS = 3600
 """How long a delivery from outside is known: whoever repeats one does so within minutes."""
 DELIVERED_SECONDS = 90 * 24 * 3600
 """How long it is known what stands where: longer than anybody scrolls back, or an update waits."""
-FLEET = "fleet"
 """The subject of all that concerns no single update."""
-_TOLD = ("decision", "because", "paused")
+_TOLD = ("decision", "because", "paused", "only_told")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
