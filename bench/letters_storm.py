@@ -113,8 +113,8 @@ async def _storm(settings: Settings, store: RedisStore, slack: SlackDouble) -> d
     updates = [awaiting(settings, number) for number in range(UPDATES)]
     for update in updates:
         watch.change(update.id, loop.time())
-        await store.commit([Change(job=_in_state(update, 0), expected=0, due_in_seconds=None)], [])
-    shown = _shown(slack, settings)
+        await store.commit([Change(job=in_state(update, 0), expected=0, due_in_seconds=None)], [])
+    shown = shown_by(slack, settings)
     async with asyncio.timeout(120):
         # The first posts (card, details, the question) are not what is measured.
         while slack.calls.count("chat.postMessage") < 3 * UPDATES:
@@ -125,7 +125,7 @@ async def _storm(settings: Settings, store: RedisStore, slack: SlackDouble) -> d
     for second in range(1, STORM_SECONDS + 1):
         for update in updates:
             number = watch.change(update.id, loop.time())
-            job = _in_state(update, number)
+            job = in_state(update, number)
             change = Change(job=job, expected=second, due_in_seconds=None)
             await store.commit([change], [])
         _look(watch, shown(), loop.time())
@@ -144,12 +144,12 @@ async def _storm(settings: Settings, store: RedisStore, slack: SlackDouble) -> d
     }
 
 
-def _in_state(update: Update, number: int) -> Update:
+def in_state(update: Update, number: int) -> Update:
     """The update in its next state, told by the sentence that the card shows."""
     return replace(update, because=f"state {number}.", changed_at=SystemClock().now())
 
 
-def _shown(slack: SlackDouble, settings: Settings) -> Callable[[], dict[str, int]]:
+def shown_by(slack: SlackDouble, settings: Settings) -> Callable[[], dict[str, int]]:
     """Return what tells which state each update's card shows now."""
     channels = [route.to[0].removeprefix("slack:") for route in settings.routes]
 

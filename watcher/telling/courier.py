@@ -31,8 +31,12 @@ BATCH = 500
 are seen."""
 IDLE_SECONDS = 5.0
 """Without any mark, leadership and marks are looked at this often."""
-PAUSE_SECONDS = 0.05
+PAUSE_SECONDS = 0.2
 """Between two readings of marks: a storm of changes is one reading."""
+RELOOK_SECONDS = 5.0
+"""A subject whose letters wait for their turn anyway is looked at again only so often, however
+often it changes: what is said is asked for when its turn comes. Not never, as it may have become
+urgent, or want a letter more."""
 TICK_SECONDS = 1.0
 """How exactly `again_at` is kept; a letter that asks for the past is looked at no more often."""
 AGAIN_SECONDS = 30.0
@@ -90,6 +94,8 @@ class Courier:
         """The marks as they were read last."""
         self._known_since: dict[str, datetime] = {}
         """Marked subject → when it was first read here."""
+        self._queued_at: dict[str, float] = {}
+        """Subject whose letters wait for their turn → when it was looked at (loop time)."""
         self._asked: dict[str, None] = {}
         """Subjects to look at, in order."""
         self._to_look = asyncio.Event()
@@ -143,15 +149,21 @@ class Courier:
             for subject in self._marks.keys() - present:
                 self._unmarked(self._marks[subject])
         for mark in marks:
-            if self._marks.get(mark.subject) != mark:
+            if self._marks.get(mark.subject) != mark and not self._waits(mark.subject):
                 self._marks[mark.subject] = mark
                 self._known_since.setdefault(mark.subject, self._clock.now())
                 self._ask(mark.subject)
         self._show()
 
+    def _waits(self, subject: str) -> bool:
+        """Whether it was looked at a moment ago, and letters of it wait for their turn since."""
+        at = self._queued_at.get(subject)
+        return at is not None and asyncio.get_running_loop().time() < at + RELOOK_SECONDS
+
     def _unmarked(self, mark: Mark) -> None:
         if self._marks.get(mark.subject) == mark:
             del self._marks[mark.subject]
+            self._queued_at.pop(mark.subject, None)
             self._known_since.pop(mark.subject, None)
 
     async def _ring(self) -> None:
@@ -189,6 +201,7 @@ class Courier:
         """Another replica leads; what is marked says everything when it is our turn again."""
         self._marks.clear()
         self._known_since.clear()
+        self._queued_at.clear()
         self._asked.clear()
         self._again.clear()
         self._alarms.clear()
@@ -220,6 +233,10 @@ class Courier:
         self._set_alarm(subject, letters.again_at)
         for dropped in standing.dropped:
             await self._delivery.drop(subject, dropped)
+        if standing.due:
+            self._queued_at[subject] = asyncio.get_running_loop().time()
+        else:
+            self._queued_at.pop(subject, None)
         for due in standing.due:
             urgent = due.wanted.severity is Severity.CRITICAL
             self._lane(due.wanted.place).add((subject, due.wanted.key), urgent=urgent)

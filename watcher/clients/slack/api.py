@@ -96,7 +96,10 @@ class SlackApi:
         self, method: str, **said: Any
     ) -> tuple[dict[str, Any], Mapping[str, str]]:
         """As `call`, with the headers: `auth.test` tells its scopes there."""
-        self.client.token = self._token()
+        try:
+            self.client.token = self._token()
+        except Refused as error:  # somebody has to mend it first; what was to be said waits
+            raise Transient(str(error), retry_after_seconds=CREDENTIALS_SECONDS) from error
         try:
             if method in READS:
                 answer = await self.client.api_call(method, http_verb="GET", params=said)
