@@ -137,8 +137,7 @@ def _authors(settings: Settings, recipe: str, by: str) -> tuple[str, ...]:
         wrote = ()
     names: dict[str, None] = {}
     for identity in (by, *wrote):
-        person = identity.removeprefix(PERSON) if identity.startswith(PERSON) else ""
-        person = person or settings.person_of(identity)
+        person = settings.person_of(identity)
         names |= {identity: None, **({PERSON + person: None} if person else {})}
     return tuple(names)
 

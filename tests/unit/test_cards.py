@@ -104,7 +104,10 @@ async def test_before_there_is_an_image_nothing_can_be_decided() -> None:
 
 @pytest.mark.parametrize("state", [*BEGUN, *sorted(UPDATE_ENDS)])
 async def test_once_it_has_begun_or_ended_nothing_can_be_decided(state: UpdateState) -> None:
-    card = await Table().card(an_update(state=state))
+    table, ahead = Table(), T0 + seconds(DAY)
+    await table.looked("the pool is paused")
+    update = replace(an_update(state=state), expires_at=ahead, snoozed_until=ahead)
+    card = await table.card(update)
     assert (card.can_approve, card.can_reject, card.can_snooze) == (False, False, False)
     assert (card.binding, card.snooze_choices, card.missing) == ("", (), 0)
     assert (card.next_window, card.scheduled_for, card.in_the_way) == ("", None, ())

@@ -77,7 +77,7 @@ def decided(asked: Asked | None = None, **said: Any) -> Decision:
         (
             {"paused_for": "u-9"},
             "the pool is still paused by Relayer for u-9; "
-            "see that update, and unpause the pool when it is well",
+            "while that update is active it goes on by itself; if it has ended, unpause the pool",
         ),
     ],
     ids=[

@@ -288,6 +288,14 @@ async def test_a_pool_that_somebody_else_paused_is_never_unpaused(note: str | No
     assert (scene.cluster.writes, is_paused(scene), noted(scene)) == ([], True, note)
 
 
+async def test_where_a_person_has_unpaused_it_by_hand_we_need_not() -> None:
+    scene, update = await held_up()
+    scene.cluster.edit_pool(paused=False)
+    scene.clock.advance(UNTIL_NEXT)
+    await followed(scene, update)
+    assert scene.cluster.writes == ["pause"]
+
+
 async def test_somebody_who_paused_it_before_we_could_is_not_overwritten() -> None:
     """The watch does not know yet; the API server does."""
     scene, update = await under_way()

@@ -266,7 +266,7 @@ async def test_before_its_build_is_ready_there_is_nothing_to_put_off() -> None:
 
 
 async def test_an_approved_update_is_put_off_within_its_approval() -> None:
-    desk = Desk(keep_seconds=7 * 86400)
+    desk = Desk(keep_seconds=7 * 86400, ask_seconds=30 * 86400)
     update = await desk.put(state=S.SCHEDULED)
     outcome = await desk.snooze(DAY)
     assert (outcome.update.state, outcome.update.expires_at) == (S.SCHEDULED, update.expires_at)
@@ -559,12 +559,29 @@ async def test_a_freeze_ends_no_update_and_stops_none_from_being_approved() -> N
     assert (await desk.approve("token:bob")).update.state is S.SCHEDULED
 
 
-async def test_a_policy_that_asks_two_counts_the_votes_of_one_binding_only() -> None:
-    desk = Desk(quorum=2)
-    update = await desk.put()
+# --- what was voted on has changed ----------------------------------------------------------------
+
+
+async def changed_since(desk: Desk) -> Update:
+    """Ann has approved; then the policy was changed, and with it the binding."""
+    await desk.put()
     await desk.approve("token:ann")
     voted = await desk.now()
     moved = replace(voted, policy=replace(a_policy(quorum=2), soak_seconds=1))
     await desk.store.commit([Change(job=moved, expected=2)], [])
-    assert update.binding != moved.binding
+    return moved
+
+
+async def test_votes_for_two_bindings_make_no_quorum() -> None:
+    desk = Desk(quorum=2)
+    await changed_since(desk)
     assert (await desk.approve("token:bob")).update.state is S.AWAITING_APPROVAL
+
+
+async def test_who_approved_what_it_was_before_may_approve_what_it_is_now() -> None:
+    desk = Desk(quorum=2)
+    moved = await changed_since(desk)
+    await desk.approve("token:bob")
+    after = (await desk.approve("token:ann")).update
+    assert after.state is S.SCHEDULED
+    assert {vote.binding for vote in after.votes} == {moved.binding}

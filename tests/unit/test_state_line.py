@@ -153,6 +153,16 @@ def test_every_state_has_a_line_of_its_own(state: UpdateState) -> None:
     assert sum(line(at(other)) == said for other in S) == 1
 
 
+@pytest.mark.parametrize("state", [S.AWAITING_APPROVAL, S.SCHEDULED, S.SOAKING])
+def test_at_midnight_a_line_about_tomorrow_stays_as_it_is(state: UpdateState) -> None:
+    tomorrow = T0 + seconds(DAY)
+    update = at(state, snoozed_until=tomorrow, policy=Policy(soak_seconds=86400))
+    progress = {"scheduled_for": tomorrow.isoformat()}
+    said = {line(update, after=after, **progress) for after in (0, DAY - HOUR)}  # type: ignore[arg-type]
+    assert len(said) == 1
+    assert said.pop().endswith("Thu 09:00 CET")
+
+
 # --- severity -------------------------------------------------------------------------------------
 
 
@@ -191,6 +201,11 @@ def test_since_is_its_last_change_where_times_were_not_kept() -> None:
     assert since(an_update(changed_at=T0 + seconds(9))) == T0 + seconds(9)
 
 
+def test_since_is_its_last_change_where_its_state_was_not_noted() -> None:
+    update = an_update(state=S.STUCK, times=((str(S.SOAKING), T0),), changed_at=T0 + seconds(9))
+    assert since(update) == T0 + seconds(9)
+
+
 # --- durations ------------------------------------------------------------------------------------
 
 
@@ -219,7 +234,9 @@ def test_a_duration_is_told_in_steps(length: timedelta, said: str) -> None:
 # --- when it changes though nothing happens -------------------------------------------------------
 
 ahead = st.one_of(
-    st.integers(0, 7200).map(seconds), st.floats(0, 40 * DAY, allow_nan=False).map(seconds)
+    st.integers(0, 7200).map(seconds),
+    st.integers(0, 72).map(lambda hours: seconds(hours * HOUR)),
+    st.floats(0, 40 * DAY, allow_nan=False).map(seconds),
 )
 moments = ahead.map(lambda by: T0 + by)
 

@@ -188,7 +188,7 @@ def _not_ours(seen: Observation) -> str | None:
     if seen.paused_for:
         return (
             f"the pool is still paused by Relayer for {seen.paused_for}; "
-            "see that update, and unpause the pool when it is well"
+            "while that update is active it goes on by itself; if it has ended, unpause the pool"
         )
     return None
 

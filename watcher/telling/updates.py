@@ -102,7 +102,7 @@ class UpdateLetters:
     def _elsewhere(self, facts: Facts, card: Card) -> Iterator[Wanted]:
         """Escalations to another channel: a message of its own there."""
         asked = asked_at(facts.update)
-        if asked is None or self._is_asleep(facts):
+        if asked is None:  # while it is asleep none of them is due
             return
         for number, rule, due in self._escalations(facts.update, asked):
             if facts.now >= due and rule.to.startswith(CHANNEL):
