@@ -205,7 +205,7 @@ async def test_what_ended_badly_is_said_in_the_thread_because_an_edit_wakes_nobo
     wanted = (await Post().wanted(lived(state, ended_because="a node broke")))[f"{name}@{USUAL}"]
     assert isinstance(wanted.body, Nudge)
     word = str(state).replace("-", " ")
-    assert wanted.body.sentence == f"prod/infra to 4.16.3 is {word}: a node broke"
+    assert wanted.body.sentence == f"the update to 4.16.3 is {word}: a node broke"
     assert (wanted.once, wanted.broadcast) == (True, broadcast)
     assert wanted.thread_of == f"card@{USUAL}"
     assert wanted.body.mentions == ()
@@ -213,7 +213,7 @@ async def test_what_ended_badly_is_said_in_the_thread_because_an_edit_wakes_nobo
 
 async def test_an_end_without_a_reason_is_said_without_one() -> None:
     (nudge,) = (await Post().nudges(lived(S.STUCK))).values()
-    assert nudge.sentence == "prod/infra to 4.16.3 is stuck"
+    assert nudge.sentence == "the update to 4.16.3 is stuck"
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ async def test_people_are_asked_once_in_the_thread() -> None:
     assert isinstance(wanted.body, Nudge)
     assert (wanted.thread_of, wanted.once, wanted.broadcast) == (f"card@{USUAL}", True, False)
     assert wanted.body.sentence == (
-        "prod/infra to 4.16.3: 1 more approval(s) needed until 2026-11-19 08:00 UTC"
+        "the update to 4.16.3: 1 more approval(s) needed until 2026-11-19 08:00 UTC"
     )
 
 
@@ -259,7 +259,7 @@ async def test_reminders_come_at_their_times() -> None:
     assert f"remind-1@{USUAL}" in await post.at(4 * HOUR).keys(update)
     assert f"remind-2@{USUAL}" not in await post.keys(update)
     nudge = (await post.at(12 * HOUR).nudges(update))[f"remind-2@{USUAL}"]
-    assert nudge.sentence.startswith("Reminder 2: prod/infra to 4.16.3: 1 more approval(s)")
+    assert nudge.sentence.startswith("Reminder 2: the update to 4.16.3: 1 more approval(s)")
     assert nudge.mentions == ("slack:UANN",)
 
 
@@ -313,7 +313,7 @@ async def test_an_escalation_names_whom_it_wakes_in_the_thread(whom: str) -> Non
     wanted = (await post.at(6 * HOUR).wanted(update))[f"escalate-1@{USUAL}"]
     assert isinstance(wanted.body, Nudge)
     assert (wanted.body.mentions, wanted.thread_of) == ((whom,), f"card@{USUAL}")
-    assert wanted.body.sentence.startswith("Nobody has decided yet: prod/infra to 4.16.3")
+    assert wanted.body.sentence.startswith("Nobody has decided yet: the update to 4.16.3")
 
 
 async def test_an_escalation_to_a_channel_is_a_message_of_its_own_there() -> None:

@@ -192,4 +192,5 @@ def _round(update: Update) -> str:
 
 
 def _title(update: Update) -> str:
-    return f"{update.cluster}/{update.pool} to {update.target.release_version}"
+    """Whose pool it is stands before every nudge."""
+    return f"the update to {update.target.release_version}"
