@@ -255,7 +255,10 @@ class Worker:
         named = min(named, BACKOFF_LONGEST_SECONDS) if named else None
         pause = named or backoff_seconds(leased.attempt, spread=random.random())  # noqa: S311 - jitter
         log.warning("retry", job=leased.job.id, in_seconds=round(pause, 1), cause=str(error))
-        await self.store.set_progress(leased.job.id, {"waiting": str(error)[:500]})
+        seen = await self.store.progress(leased.job.id)
+        await self.store.set_progress(leased.job.id, {**seen, "waiting": str(error)[:500]})
+        if isinstance(leased.job, Update):
+            await self.store.outbox.mark(leased.job.id)
         await self.store.release(leased, due_in_seconds=pause, failed=True)
 
     async def _crashed(self, leased: Leased, error: Exception) -> None:

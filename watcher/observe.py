@@ -80,13 +80,14 @@ class PoolObserver:
         owners = (c.meta.name for c in view.machine_os_configs.values() if c.pool == pool.name)
         nodes = mco.nodes_of(view, pool.name)
         architectures = tuple(sorted({n.architecture for n in nodes if n.architecture}))
+        mine = await self._recipe(recipe, base, architectures or ("amd64",))
         return Observation(
             cluster=view.cluster,
             pool=pool,
             observed_at=view.observed_at,
             release=release,
             base=base,
-            recipe=await self._recipe(recipe, base, architectures or ("amd64",)),
+            recipe=mine,
             running=await self._running(view, pool, version, architectures[:1]),
             would_win=would_win.meta.name if would_win else "",
             our_name=mco.override_name(pool.name),
@@ -101,21 +102,31 @@ class PoolObserver:
             release_seen_at=await self.store.first_seen(
                 f"release:{release.desired.image.digest}", view.observed_at
             ),
-            others=await self._others(view, pool.name, release),
+            others=await self._others(view, pool.name, release, mine),
         )
 
     async def _others(
-        self, mine: ClusterView, pool: PoolName, release: ReleaseState
+        self,
+        view: ClusterView,
+        pool: PoolName,
+        release: ReleaseState,
+        recipe: RecipeSeen | RecipeBroken,
     ) -> tuple[OtherPool, ...]:
         """Look at the pools that this one comes after."""
-        configured = self.settings.pool(mine.cluster, pool)
+        configured = self.settings.pool(view.cluster, pool)
         rules = configured.policy.after if configured else ()
-        wanted, now = release.desired.image.digest, mine.observed_at
-        return tuple([await self._other(rule.place, wanted, now) for rule in rules])
+        wanted, now = release.desired.image.digest, view.observed_at
+        return tuple([await self._other(rule.place, wanted, now, recipe) for rule in rules])
 
-    async def _other(self, place: str, wanted: Digest, now: datetime) -> OtherPool:
+    async def _other(
+        self, place: str, wanted: Digest, now: datetime, recipe: RecipeSeen | RecipeBroken
+    ) -> OtherPool:
+        """`recipe`: the following pool's own; a canary of the same recipe must have it as it is."""
         cluster, _, name = place.partition("/")
-        done_at, failed = await self._went(cluster, name, wanted)
+        there = self.settings.pool(cluster, name)
+        shared = recipe if there is not None and there.recipe == recipe.name else None
+        same = shared.digest if isinstance(shared, RecipeSeen) else None
+        done_at, failed = await self._went(cluster, name, wanted, same)
         nothing = OtherPool(
             place=place,
             release_digest=None,
@@ -143,16 +154,37 @@ class PoolObserver:
         return replace(
             nothing,
             release_digest=release.desired.image.digest,
-            on_base=_has_base(running, base, release),
+            on_base=self._has_taken(pool, cluster, running, base, release)
+            and (same is None or running is None or running.lineage.recipe == same),
             settled=mco.is_settled(pool),
             since=_settled_since(pool),
         )
 
-    async def _went(self, cluster: str, pool: str, wanted: Digest) -> tuple[datetime | None, str]:
-        """When an update of the pool to the wanted release was done, or why the newest failed."""
+    def _has_taken(
+        self,
+        pool: Pool,
+        cluster: str,
+        running: Running | None,
+        base: Base | UnknownBase,
+        release: ReleaseState,
+    ) -> bool:
+        """Whether it runs the release as it shall: the stock image proves nothing about a layered
+        one, where that is to come and nobody asked for the stock image."""
+        layered = self.settings.pool(cluster, pool.name) is not None
+        if running is None and layered and lineage.STOCK_BY not in pool.meta.annotations:
+            return False
+        return _has_base(running, base, release)
+
+    async def _went(
+        self, cluster: str, pool: str, wanted: Digest, recipe: Digest | None
+    ) -> tuple[datetime | None, str]:
+        """When an update of the pool to the wanted release (and recipe, where it is the same one)
+        was done, or why the newest failed."""
         for stored in await self.store.history(cluster, pool, OTHERS_REMEMBERED):
             job = stored.job
             if not isinstance(job, Update) or job.target.release_image.digest != wanted:
+                continue
+            if recipe is not None and job.target.recipe_digest != recipe:
                 continue
             if job.state is S.DONE and job.kind is Kind.LAYERED:
                 return job.changed_at, ""

@@ -4,6 +4,7 @@ Each decision is saved with its audit entry in one step, and a refused attempt i
 Surfaces know who somebody is; who may do what is decided here and in the core only.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,7 +14,6 @@ from watcher.core import approval, update
 from watcher.core.approval import GROUP, Who
 from watcher.core.build import Build, BuildFailed
 from watcher.core.facts import Digest
-from watcher.core.jobs import Job
 from watcher.core.timing import Freeze
 from watcher.core.transition import IllegalTransition
 from watcher.core.update import NOT_BEGUN, Update
@@ -36,6 +36,11 @@ class AsNamed:
         """See `ports.Directory`."""
         asked = (name for name in approvers if name.startswith(GROUP))
         return Who(by=by, unresolved=tuple(f"{name} cannot be looked up here" for name in asked))
+
+
+_Decision = Voted | Approved | Rejected | Snoozed
+_Step = tuple[Update, _Decision]
+"""What led to which state."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,7 @@ class People:
             stored, before = await self._update(update_id)
             said = await self._said(before, "Approve", by, surface, binding)
             await self._check(before, said)
-            if said.who.one in _counted(before):
+            if said.who.one in _counted(before) or await self._voted(before, said):
                 return Outcome(before, f"{by} approved {before.id} already; it counts once")
             vote = approval.Vote(
                 by=by,
@@ -94,12 +99,14 @@ class People:
                 groups=said.who.groups,
                 surface=surface,
             )
-            events: list[Voted | Approved] = [Voted(vote)]
-            after = await self._stepped(before, events[0], said)
+            voted = Voted(vote)
+            after = await self._stepped(before, voted, said)
+            steps: list[_Step] = [(after, voted)]
             if not (short := update.missing(after)):
-                events.append(Approved(after.binding))
-                after = await self._stepped(after, events[1], said)
-            if await self._saved(stored, after, events, said):
+                approved = Approved(after.binding)
+                after = await self._stepped(after, approved, said)
+                steps.append((after, approved))
+            if await self._saved(stored, steps, said):
                 return Outcome(after, _approved_sentence(after, short))
         raise Declined(f"{update_id} keeps changing; look at it again")
 
@@ -124,7 +131,7 @@ class People:
             event = Rejected(said.who, reason)
             after = await self._stepped(before, event, said)
             why = f"{by} rejected it {said.now:%Y-%m-%d %H:%M} UTC" + (f": {reason}" * bool(reason))
-            if await self._saved(stored, after, [event], said):
+            if await self._saved(stored, [(after, event)], said):
                 # Only now: a decision that came too late must not count against the build. For
                 # a crash in between, the observer reads the newest update too.
                 await self.store.remember(after.cluster, after.pool, after.target.build_key, why)
@@ -150,7 +157,7 @@ class People:
             await self._check(before, said)
             event = Snoozed(said.who, until)
             after = await self._stepped(before, event, said)
-            if await self._saved(stored, after, [event], said):
+            if await self._saved(stored, [(after, event)], said):
                 return Outcome(after, f"{after.id} is put off until {until:%Y-%m-%d %H:%M} UTC")
         raise Declined(f"{update_id} keeps changing; look at it again")
 
@@ -164,6 +171,15 @@ class People:
         _, about = await self._update(update_id)
         await self._check(about, await self._said(about, what, by, surface, binding))
         return about
+
+    async def may_replace(self, active: Stored | None, *, by: str) -> None:
+        """Raise Declined if asking would end an update that this identity could not reject."""
+        if active is None or not isinstance(active.job, Update):
+            return
+        rules = active.job.policy.approval
+        who = await self.directory.who(by, rules.approvers)
+        if because := approval.why_not(rules, who):
+            raise Declined(f"it would take the place of {active.job.id}, and {because}")
 
     async def freeze(
         self, scope: str, *, by: str, because: str, until: datetime | None, surface: str = ""
@@ -239,6 +255,12 @@ class People:
         who = await self.directory.who(by, about.policy.approval.approvers)
         return _Said(what, who, surface, binding, self.clock.now())
 
+    async def _voted(self, about: Update, said: _Said) -> bool:
+        """Whether a vote that counts is of the same human, by what is known of voters today:
+        the settings may not have known this person when it was given."""
+        names = await asyncio.gather(*(self.directory.who(v.by, ()) for v in _counting(about)))
+        return said.who.one in {who.one for who in names}
+
     async def _update(self, update_id: str) -> tuple[Stored, Update]:
         stored = await self.store.get(update_id)
         if not isinstance(stored.job, Update):
@@ -251,9 +273,7 @@ class People:
         if because is not None:
             await self._decline(about, said, because)
 
-    async def _stepped(
-        self, about: Update, event: Voted | Approved | Rejected | Snoozed, said: _Said
-    ) -> Update:
+    async def _stepped(self, about: Update, event: _Decision, said: _Said) -> Update:
         try:
             after = step(about, event, now=said.now)
         except IllegalTransition as error:
@@ -268,24 +288,19 @@ class People:
         )
         raise Declined(because)
 
-    async def _saved(
-        self,
-        stored: Stored,
-        after: Job,
-        events: Sequence[Voted | Approved | Rejected | Snoozed],
-        said: _Said,
-    ) -> bool:
+    async def _saved(self, stored: Stored, steps: Sequence[_Step], said: _Said) -> bool:
+        """Save where the last step leads; each is audited with the state that it led to."""
+        after = steps[-1][0]
         due = None if after.is_ended else 0.0
         change = Change(job=after, expected=stored.version, due_in_seconds=due)
-        assert isinstance(after, Update)
         bound = str(after.binding.digest()) if after.image else ""
         entries = [
             replace(
-                audit_entry(after, event, by=said.by, now=said.now),
+                audit_entry(reached, event, by=said.by, now=said.now),
                 surface=said.surface,
                 binding=bound,
             )
-            for event in events
+            for reached, event in steps
         ]
         try:
             await self.store.commit([change], entries)
@@ -296,9 +311,13 @@ class People:
 
 def _counted(about: Update) -> set[str]:
     """What the people whose votes count already are counted under."""
+    return {v.who.one for v in _counting(about)}
+
+
+def _counting(about: Update) -> list[approval.Vote]:
     rules = about.policy.approval
     votes = (v for v in about.votes if v.binding == about.binding)
-    return {v.who.one for v in votes if approval.why_not(rules, v.who) is None}
+    return [v for v in votes if approval.why_not(rules, v.who) is None]
 
 
 def _out_of_place(about: Update, said: _Said) -> str | None:

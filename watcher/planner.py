@@ -191,6 +191,7 @@ class Planner:
         if active and isinstance(active.job, Update) and proposals.same(active.job, update):
             update = active.job  # asked for before: this is one more vote for it
         else:
+            await self.people.may_replace(active, by=by)
             update = replace(update, background=await self._background(seen, seen.base))
             await self._commit_new(update, replaces=active, surface=surface)
         try:
@@ -267,6 +268,8 @@ class Planner:
                     return active.job
                 if by == RELAYER and active.job.kind is Kind.STOCK:
                     raise Conflict(f"{active.job.id} came in between: a person's wish stands")
+                if by != RELAYER:
+                    await self.people.may_replace(active, by=by)
             update = replace(update, background=await self._background(seen, wanted.base))
             extra = [Change(job=build, expected=0)] if is_new else []
             queued = noted(build, "Queued", by=by, now=now, detail=str(build.base))

@@ -49,6 +49,9 @@ def layered(
 ) -> Update:
     """Return the update that brings the pool to the recipe's image on the wanted base."""
     change, place = kind_of_change(seen), _configured(settings, seen)
+    policy = place.policy_for(change)
+    if wanted.downgrade_allowed:
+        policy = asked_by_person(policy)
     return Update(
         id=f"u-{secrets.token_hex(4)}",
         cluster=seen.cluster,
@@ -62,7 +65,7 @@ def layered(
             recipe_digest=wanted.recipe.digest,
             build_key=wanted.recipe.build_key,
         ),
-        policy=place.policy_for(change),
+        policy=policy,
         because=wanted.because,
         requested_by=by,
         created_at=now,

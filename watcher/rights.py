@@ -8,9 +8,9 @@ from there one must be listed. A refused attempt is audited.
 from dataclasses import dataclass
 from typing import NoReturn
 
-from watcher.core import approval
+from watcher.core import approval, timing
 from watcher.people import Declined
-from watcher.ports import AuditEntry, Clock, Directory, Store
+from watcher.ports import AuditEntry, Clock, Directory, Refused, Store
 from watcher.settings import PoolSettings, Settings
 
 
@@ -25,16 +25,51 @@ class Rights:
         """Raise Declined, audited, unless this identity may do this in all of `scope`.
 
         `scope` as of a freeze: a pool, a cluster, or "" for everything. Whoever may decide about
-        one of its pools may stop all of it (`Freeze`): stopping is the safe side.
+        one of its pools may stop all of it (`Freeze`): stopping is the safe side. Whoever has
+        stopped it may lift that again, so that no freeze is beyond everybody.
         """
         places = [p for p in self.settings.pools if _is_in(p, scope)]
         if not places:
             await self._decline(what, scope, by, surface, f"nothing in {scope or 'here'}")
         refusals = [await self._why_not(place, by) for place in places]
-        enough = any if what == "Freeze" else all
+        own = what == "Unfreeze" and await self._is_own(scope, by)
+        enough = any if what == "Freeze" or own else all
         if not enough(refusal is None for refusal in refusals):
             because = next(refusal for refusal in refusals if refusal is not None)
             await self._decline(what, scope, by, surface, because)
+
+    async def check_freeze(self, scope: str, *, by: str, surface: str) -> None:
+        """Raise Declined, audited, unless this identity may freeze `scope`.
+
+        A freeze takes the place of one of the same scope. To end another's sooner is to lift it,
+        and to make it longer would make it one's own to lift: both need what lifting needs.
+        """
+        await self.check("Freeze", scope, by=by, surface=surface)
+        cluster, _, pool = scope.partition("/")
+        try:
+            known = await self.store.freezes()
+        except Refused:  # one cannot be read: it may be this one, and is ordered anew
+            return await self.check("Unfreeze", scope, by=by, surface=surface)
+        there = timing.in_force(known, cluster, pool, now=self.clock.now())
+        others = [f for f in there if f.scope == scope and not self._same_person(f.by, by)]
+        places = [p for p in self.settings.pools if _is_in(p, scope)]
+        if others and any([await self._why_not(place, by) for place in places]):
+            because = (
+                f"{scope or 'everything'} is {timing.freeze_sentence(others[0])} already; to "
+                "change that one must be allowed to decide about all of its pools"
+            )
+            await self._decline("Freeze", scope, by, surface, because)
+
+    async def _is_own(self, scope: str, by: str) -> bool:
+        try:
+            known = await self.store.freezes()
+        except Refused:
+            return False
+        return any(f.scope == scope and self._same_person(f.by, by) for f in known)
+
+    def _same_person(self, one: str, other: str) -> bool:
+        person = self.settings.person_of(one)
+        return one == other or bool(person and person == self.settings.person_of(other))
 
     async def _why_not(self, place: PoolSettings, by: str) -> str | None:
         rules = place.policy.approval

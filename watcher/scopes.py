@@ -45,7 +45,7 @@ async def lifted_sentence(store: Store, scope: str, *, now: datetime) -> str:
     """Return what a person is told who has just lifted it; a wider one may still be in force."""
     cluster, _, pool = scope.partition("/")
     left = timing.in_force(await store.freezes(), cluster, pool, now=now)
-    still = "".join(f"; {frozen_sentence(one)}" for one in left)
+    still = "".join(f"; {frozen_sentence(one)}" for one in left) or ", and may go on"
     return f"{scope or 'everything'} is no longer {'held' if pool else 'frozen'}{still}"
 
 

@@ -81,7 +81,14 @@ class PoolSettings:
     """For people: `tomorrow 09:00`, and when a window opens."""
 
     def mode_of(self, change: Change) -> Mode:
-        """The mode of one kind of change."""
+        """The mode of one kind of change.
+
+        `first` may hide any of the others (nobody knows what runs): where it is not named itself
+        and people are asked about some kind of change, they are asked about it too.
+        """
+        if change is Change.FIRST and change not in self.modes and self.mode is Mode.AUTO:
+            asks = any(Mode(mode) is not Mode.AUTO for mode in self.modes.values())
+            return Mode.APPROVE if asks else Mode.AUTO
         return mode_for(self.mode, self.modes, change)
 
     def policy_for(self, change: str) -> Policy:

@@ -1,23 +1,18 @@
 """`/relayer …` typed in Slack: private answers, the rules of the buttons, and what takes longer."""
 
-import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 
 from simulator.slack.double import searched
-from tests.chat import ANN, BOB, EVE, Chat, a_chat, a_policy, asks, is_approved
+from tests.chat import ANN, EVE, Chat, a_chat, a_policy, asks, is_approved
 from tests.facts import T0, seconds
-from watcher.chat import waiting
-from watcher.core.drift import Observation
-from watcher.core.facts import ClusterName, PoolName
 from watcher.core.jobs import JobKind
-from watcher.core.update_events import Kind, UpdateState
+from watcher.core.order import After
+from watcher.core.update_events import UpdateState
 from watcher.core.windows import Window
-from watcher.ports import Observer, Transient, Unseen
 
 S = UpdateState
 PING = "<!channel> <@U0CAT> <https://evil.example|x>"
@@ -55,6 +50,13 @@ async def test_status_shows_what_moves_and_what_ended(chat: Chat) -> None:
     assert "rejected: no" in told
 
 
+async def test_status_says_for_when_an_approved_update_is_scheduled(chat: Chat) -> None:
+    await chat.put(is_approved())
+    opens = datetime(2026, 11, 21, 2, 0, tzinfo=UTC).isoformat()
+    await chat.store.set_progress("u-1", {"waiting": "no window", "scheduled_for": opens})
+    assert "scheduled for 2026-11-21 02:00 UTC" in await chat.told("status")
+
+
 async def test_pools_shows_what_the_last_look_said(chat: Chat) -> None:
     await chat.store.put_view("pool:prod/infra", {"decision": "Hold", "because": "it is paused"})
     told = await chat.told("pools")
@@ -89,6 +91,19 @@ async def test_windows_shows_the_next_openings_in_the_pool_s_time() -> None:
         told = await chat.told("windows infra")
         assert "now: no, the next window opens 2026-11-18 22:00 UTC" in told
         assert "Wed 2026-11-18 23:00 CET" in told
+
+
+async def test_windows_knows_what_the_command_line_knows() -> None:
+    """Order rules, and that an update is snoozed."""
+    rule = After(place="lab/infra", soak_seconds=0)
+    policy = replace(a_policy(), after=(rule,))
+    async with a_chat(policy=policy) as chat, chat.listening():
+        await chat.put(asks(policy=policy))
+        await chat.told("snooze u-1 4h")
+        told = await chat.told("windows infra")
+        assert f"now: no, snoozed by <@{ANN}> until" in told
+        assert "after lab/infra, which goes first" in told
+        assert "no windows are configured" in told
 
 
 async def test_plan_says_what_would_be_done_and_why(chat: Chat) -> None:
@@ -179,6 +194,38 @@ async def test_hold_keeps_reason_and_end_and_unhold_ends_it(chat: Chat) -> None:
     assert [e for e in await chat.audited() if "eld" in e] == ["Held", "Unheld"]
 
 
+async def test_who_lifts_a_hold_is_told_what_is_frozen_still(chat: Chat) -> None:
+    await chat.told("freeze prod the fair")
+    await chat.told("hold infra")
+    told = await chat.told("unhold infra")
+    assert "prod/infra is no longer held; prod is frozen by" in told
+    assert "may go on" not in told
+
+
+@pytest.mark.parametrize("command", ["unhold infra", "unfreeze", "unfreeze prod"])
+async def test_lifting_what_is_not_there_is_told_and_audited(chat: Chat, command: str) -> None:
+    told = await chat.told(command)
+    assert "is not held" in told or "is not frozen" in told
+    (refused,) = await chat.refusals()
+    assert (refused.event, refused.by) == ("UnfreezeDeclined", f"slack:{ANN}")
+    assert refused.surface == "slack command"
+
+
+async def test_a_freeze_ends_in_the_time_zone_that_its_pools_share() -> None:
+    async with a_chat(time_zone="Asia/Tokyo") as chat, chat.listening():
+        await chat.told("freeze prod until tomorrow")
+        (frozen,) = await chat.store.freezes()
+        assert frozen.until == datetime(2026, 11, 19, 0, 0, tzinfo=UTC)
+
+
+async def test_private_answers_name_people_as_slack_does(chat: Chat) -> None:
+    await chat.put(asks())
+    assert f"<@{EVE}> is not an approver" in await chat.told("approve u-1", by=EVE)
+    assert f"u-1 is approved by <@{ANN}>" in await chat.told("approve u-1")
+    assert f"is held by <@{ANN}>" in await chat.told("hold infra")
+    assert f"held by <@{ANN}>" in await chat.told("freezes")
+
+
 async def test_a_hold_that_is_over_is_not_in_force(chat: Chat) -> None:
     await chat.told("hold infra until 2h")
     chat.scene.clock.advance(7200)
@@ -267,98 +314,3 @@ async def test_what_is_typed_is_shown_and_wakes_nobody(chat: Chat) -> None:
         for live in ("<!channel", "<@U0CAT", "<http"):
             assert live not in searched(message)
     assert "evil.example" in chat.reads()
-
-
-# --- what takes longer ---------------------------------------------------------------------------
-
-
-async def test_rebuild_asks_for_an_update_in_the_name_of_who_typed_it(chat: Chat) -> None:
-    told = await chat.told("rebuild infra")
-    (stored,) = await chat.store.jobs(JobKind.UPDATE, ended=False)
-    assert stored.job.id in told
-    assert (await chat.get(stored.job.id)).requested_by == f"slack:{ANN}"
-
-
-async def test_rebuild_that_is_declined_says_why(chat: Chat) -> None:
-    await chat.put(is_approved(state=S.APPLYING, expires_at=None))
-    assert "Declined: u-1 is applying; wait for its end" in await chat.told("rebuild infra")
-
-
-@dataclass
-class Slow(Observer):
-    """Looks at a pool when a test says so; or fails then."""
-
-    inner: Observer
-    goes_on: asyncio.Event
-    error: Exception | None = None
-
-    async def observe(
-        self, cluster: ClusterName, pool: PoolName, *, fresh: bool = False
-    ) -> Observation | Unseen:
-        await self.goes_on.wait()
-        if self.error:
-            raise self.error
-        return await self.inner.observe(cluster, pool, fresh=fresh)
-
-
-@asynccontextmanager
-async def slow(error: Exception | None = None) -> AsyncIterator[tuple[Chat, asyncio.Event]]:
-    goes_on = asyncio.Event()
-    async with a_chat(looks=lambda inner: Slow(inner, goes_on, error)) as chat, chat.listening():
-        yield chat, goes_on
-
-
-@pytest.mark.parametrize("command", ["plan infra", "rebuild infra"])
-async def test_work_that_takes_longer_says_that_it_follows_and_then_answers_privately(
-    command: str,
-) -> None:
-    async with slow() as (chat, goes_on):
-        ack = await chat.says(command)
-        assert ack.seconds < 3
-        assert "the answer follows here" in chat.reads()
-        assert not await chat.store.jobs(JobKind.UPDATE, ended=False)
-        goes_on.set()
-        await chat.slack.until(lambda: len(chat.slack.ephemerals(ANN)) == 2, "the answer")
-        assert "4.16.3" in chat.reads()
-        assert not chat.slack.messages("ops")
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (Transient("the registry is away"), "the registry is away"),
-        (RuntimeError("a bug"), "an error inside Relayer"),
-    ],
-    ids=["outside", "inside"],
-)
-async def test_longer_work_that_fails_leaves_nobody_without_an_answer(
-    error: Exception, said: str
-) -> None:
-    async with slow(error) as (chat, goes_on):
-        await chat.says("rebuild infra")
-        goes_on.set()
-        await chat.slack.ephemeral(ANN, contains=said)
-
-
-async def test_stock_asks_first_and_what_is_confirmed_is_asked_for(chat: Chat) -> None:
-    await chat.says("stock infra", by=BOB)
-    view = await chat.slack.view(BOB)
-    assert not await chat.store.jobs(JobKind.UPDATE, ended=False)
-    assert "back to the stock image" in str(view.view)
-    assert await chat.slack.submit(view)
-    await chat.slack.ephemeral(BOB, contains="asks for the stock image")
-    (stored,) = await chat.store.jobs(JobKind.UPDATE, ended=False)
-    update = await chat.get(stored.job.id)
-    assert (update.kind, update.requested_by) == (Kind.STOCK, f"slack:{BOB}")
-    assert [vote.surface for vote in update.votes] == ["slack form"]
-
-
-async def test_a_stock_form_sent_by_one_who_may_not_asks_for_nothing(chat: Chat) -> None:
-    await chat.says("stock infra")
-    form = chat.slack.submitting(await chat.slack.view(ANN))
-    form.payload["user"]["id"] = EVE
-    assert await chat.slack.deliver(form)
-    assert "is not an approver" in str((await chat.slack.view(ANN)).view["blocks"])
-    assert not await chat.store.jobs(JobKind.UPDATE, ended=False)
-    assert [entry.event for entry in await chat.refusals()] == ["StockDeclined"]
-    assert waiting.SOON_SECONDS < 2.3

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -15,8 +16,8 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from simulator.slack import Ack, Envelope, Interaction, SignedRequest
-from tests.chat import ANN, Chat, a_chat, a_policy, asks, redis_on
-from watcher.clients.slack.door import MOST_BYTES, Door
+from tests.chat import ANN, Chat, Gate, a_chat, a_policy, asks, redis_on
+from watcher.clients.slack.door import BODY_SECONDS, MOST_BYTES, Door
 from watcher.clients.store.embedded import Server
 from watcher.core.update import Update
 from watcher.core.update_events import UpdateState
@@ -82,9 +83,9 @@ class Doored:
 
 @asynccontextmanager
 async def doored(
-    server: Server | None = None, secret: Callable[[], str] | None = None
+    server: Server | None = None, secret: Callable[[], str] | None = None, **said: Any
 ) -> AsyncIterator[Doored]:
-    async with a_chat(server=server) as chat:
+    async with a_chat(server=server, **said) as chat:
         door = Door(
             chat.receiver.bolt(), secret or (lambda: chat.slack.signing_secret), chat.scene.clock
         )
@@ -130,6 +131,18 @@ async def test_forms_and_commands_are_answered_as_over_the_socket(door: Doored) 
     told = await door.deliver(chat.slack.commanding(ANN, "/relayer", "update u-1", "ops"))
     assert told.payload is not None
     assert told.payload["response_type"] == "ephemeral"
+
+
+async def test_nothing_is_acknowledged_while_it_is_still_being_decided() -> None:
+    gate = Gate()
+    async with doored(wraps=gate) as door, asyncio.TaskGroup() as group:
+        request = door.signed(await a_click(door))
+        posted = group.create_task(door.post(request))
+        await gate.reached.wait()
+        await door.post(door.command("help"))
+        assert not posted.done()
+        gate.opened.set()
+        assert (await posted).status_code == 200
 
 
 # --- what is not let in --------------------------------------------------------------------------
@@ -276,7 +289,8 @@ async def raw(
 
 async def test_a_body_that_does_not_come_is_not_waited_for(door: Doored) -> None:
     reader, close = await raw(door, 100, b"payload=")
-    assert b" 413 " in await reader.readline()
+    async with asyncio.timeout(BODY_SECONDS + 1):
+        assert b" 413 " in await reader.readline()
     close()
     assert not door.errors
 
@@ -357,11 +371,12 @@ async def test_a_replayed_click_is_acknowledged_and_decides_nothing(door: Doored
     assert await door.chat.audited() == audited
 
 
-async def test_a_replay_at_once_holds_and_audits_once(door: Doored) -> None:
-    hold = door.command("hold infra")
-    answers = await asyncio.gather(*(door.post(hold) for _ in range(5)))
-    assert {answer.status_code for answer in answers} == {200}
-    assert (await door.chat.audited()).count("Held") == 1
+async def test_a_replay_at_once_holds_and_audits_once(running: Server) -> None:
+    async with doored(running) as door:
+        hold = door.command("hold infra")
+        answers = await asyncio.gather(*(door.post(hold) for _ in range(5)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert (await door.chat.audited()).count("Held") == 1
 
 
 # --- what Slack asks ------------------------------------------------------------------------------

@@ -5,19 +5,18 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
 
 import pytest
 
 from simulator.slack import Ack, Envelope
 from simulator.slack.double import searched
-from tests.chat import ANN, BOB, Chat, a_chat, a_policy, asks, choice, redis_on
+from tests.chat import ANN, BOB, Chat, Gate, Odd, a_chat, a_policy, asks, choice, redis_on
 from tests.contract import stores
 from watcher.clients.slack import receiver
 from watcher.clients.store.embedded import Server
 from watcher.core.update import Update
 from watcher.core.update_events import UpdateState
-from watcher.ports_telling import Click, Command, Content, Heard, Listener, Reply, Submitted
+from watcher.ports_telling import Listener, Reply
 
 S = UpdateState
 UNSAVED = "not known to be saved"
@@ -84,6 +83,18 @@ async def on_a_server_of_its_own() -> AsyncIterator[tuple[Chat, Callable[[int], 
                 os.kill(pid, signal.SIGCONT)
 
 
+async def test_nothing_is_acknowledged_while_it_is_still_being_decided() -> None:
+    gate = Gate()
+    async with a_chat(wraps=gate) as chat, chat.listening():
+        click = chat.slack.clicking(ANN, await chat.asked(), "approve")
+        sent = await chat.slack.send(click)
+        await gate.reached.wait()
+        await chat.says("help", by=BOB)  # which takes as long as any acknowledgement does
+        assert sent.acks == 0
+        gate.opened.set()
+        assert await chat.slack.settle(click, sent)
+
+
 AWAY = pytest.mark.parametrize("number", [signal.SIGSTOP, signal.SIGKILL], ids=["silent", "gone"])
 
 
@@ -141,39 +152,8 @@ async def test_what_was_clicked_while_the_store_was_silent_can_be_clicked_again(
         assert [vote.by for vote in (await chat.get()).votes] == [f"slack:{ANN}"]
 
 
-@dataclass
-class Odd(Listener):
-    """A listener to which something happens, once: `before` or `after` it has decided."""
-
-    inner: Listener
-    before: Callable[[], Awaitable[None]] | None = None
-    after: Callable[[], Awaitable[None]] | None = None
-    happened: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def _once(self, work: Callable[[], Awaitable[Reply]]) -> Reply:
-        if self.before and not self.happened.is_set():
-            self.happened.set()
-            await self.before()
-        reply = await work()
-        if self.after and not self.happened.is_set():
-            self.happened.set()
-            await self.after()
-        return reply
-
-    async def clicked(self, click: Click) -> Reply:
-        return await self._once(lambda: self.inner.clicked(click))
-
-    async def submitted(self, form: Submitted) -> Reply:
-        return await self._once(lambda: self.inner.submitted(form))
-
-    async def commanded(self, command: Command) -> Reply:
-        return await self._once(lambda: self.inner.commanded(command))
-
-    async def turned_away(self, heard: Heard, because: str) -> None:
-        await self.inner.turned_away(heard, because)
-
-    def excuse(self, because: str) -> Content:
-        return self.inner.excuse(because)
+def odd(inner: Listener, when: str, happens: Callable[[], Awaitable[None]]) -> Odd:
+    return Odd(inner, before=happens) if when == "before" else Odd(inner, after=happens)
 
 
 async def dies() -> None:
@@ -187,7 +167,7 @@ async def fails() -> None:
 
 @pytest.mark.parametrize("when", ["before", "after"])
 async def test_a_bug_of_ours_is_told_as_not_saved_and_acknowledged(when: str) -> None:
-    async with a_chat(wraps=lambda inner: Odd(inner, **{when: fails})) as chat, chat.listening():
+    async with a_chat(wraps=lambda inner: odd(inner, when, fails)) as chat, chat.listening():
         ack = await approve(chat)
         assert ack is not None
         assert UNSAVED in chat.reads()
@@ -199,17 +179,17 @@ async def test_a_bug_of_ours_is_told_as_not_saved_and_acknowledged(when: str) ->
 async def test_a_redelivery_after_a_crash_is_counted_once_and_not_lost(
     when: str, quorum: int
 ) -> None:
-    odd: list[Odd] = []
+    made: list[Odd] = []
 
     def wraps(inner: Listener) -> Listener:
-        odd.append(Odd(inner, **{when: dies}))
-        return odd[0]
+        made.append(odd(inner, when, dies))
+        return made[0]
 
     async with a_chat(wraps=wraps) as chat, chat.listening():
         message = await chat.asked(asks(policy=a_policy(quorum=quorum)))
         click = chat.slack.clicking(ANN, message, "approve")
         lost = await chat.slack.send(click)
-        await odd[0].happened.wait()
+        await made[0].happened.wait()
         again = await chat.slack.socket.again(lost)
         assert await chat.slack.settle(click, again) is not None
         assert lost.acks == 0

@@ -498,7 +498,7 @@ async def test_a_disabled_group_is_refused(setup: Setup, examine: Examine) -> No
     setup.slack.workspace.disable("S0OPS")
     report = await examine()
     assert report.bad() == ["group S0OPS"]
-    assert "disabled" in report.said("group S0OPS")
+    assert report.said("group S0OPS").startswith("@platform (approver of prod/infra) is disabled")
 
 
 async def test_a_group_only_named_for_escalation_is_looked_at_too(
@@ -579,6 +579,8 @@ async def test_a_pool_that_nobody_could_approve_from_slack_is_named(
 async def test_nobody_is_missed_where_nobody_is_asked(setup: Setup, examine: Examine) -> None:
     setup.said |= {"approvers": "cli:root", "more": "defaults: {policy: {mode: auto}}"}
     assert (await examine()).levels("approvers") == []
+    setup.said |= {"approvers": "slack-group:S0OPS", "quorum": 3}
+    assert (await examine()).warned() == []
 
 
 # --- hearing --------------------------------------------------------------------------------------
@@ -865,6 +867,17 @@ async def test_a_wrong_api_url_is_told(
     assert report.code is Code.REFUSED
     assert "not Slack's API" in report.said("bot")
     assert "https://slack-gov.com/api/" in report.said("bot")
+
+
+async def test_a_pause_without_slack_s_own_word_is_one_too(setup: Setup, examine: Examine) -> None:
+    async def edge(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(status=429, text="<html>", content_type="text/html")
+
+    async with server(edge) as port:
+        setup.said["api_url"] = f"http://127.0.0.1:{port}/"
+        report = await examine()
+    assert report.code is Code.UNREACHABLE
+    assert "ratelimited: Slack asks for a pause" in report.said("bot")
 
 
 async def test_a_name_that_nobody_knows_is_told(setup: Setup, examine: Examine) -> None:

@@ -169,7 +169,7 @@ async def test_a_freeze_of_a_cluster_comes_and_goes(here: Site) -> None:
     assert row == answer.json()["freeze"]
     assert (row["scope"], row["sentence"]) == ("prod", sentence)
     lifted = await lift(here, "prod", BOB)
-    assert lifted.json()["sentence"] == "prod is no longer frozen"
+    assert lifted.json()["sentence"] == "prod is no longer frozen, and may go on"
     assert await frozen(here) == []
     assert await trail(here) == [
         ("Frozen", "token:ann", "http"),
@@ -199,7 +199,8 @@ async def test_a_pool_is_held_and_let_go_of(here: Site) -> None:
     answer = await here.post(HOLD, reason="disk swap")
     assert answer.json()["freeze"]["until"] is None
     assert await frozen(here) == ["prod/infra"]
-    assert (await here.post(UNHOLD)).json()["sentence"] == "prod/infra is no longer held"
+    lifted = (await here.post(UNHOLD)).json()["sentence"]
+    assert lifted == "prod/infra is no longer held, and may go on"
     assert await frozen(here) == []
     assert [e for e, _, _ in await trail(here)] == ["Held", "Unheld"]
 

@@ -119,7 +119,8 @@ def test_words_that_can_be_written_are_those_of_the_code(
     said = part.model_fields[key].annotation
     (inner, *_) = typing.get_args(said)
     words = typing.get_args(inner) or typing.get_args(said)
-    assert words == tuple(str(word) for word in enum)
+    # A digest names its places itself: a route about it would be read by nothing.
+    assert words == tuple(str(word) for word in enum if word is not About.DIGEST)
 
 
 def test_what_is_asked_stands_with_the_approval() -> None:

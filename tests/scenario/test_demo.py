@@ -89,7 +89,7 @@ def demo() -> Iterator[Demo]:
         assert made.left() == []
 
 
-def _lines(text: str) -> list[dict[str, Any]]:
+def as_lines(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
@@ -98,7 +98,7 @@ def test_unattended_every_line_is_json_and_the_last_says_done(demo: Demo) -> Non
     ran = demo.run("--yes", "--json", "--speed", "400")
     assert ran.returncode == 0, ran.stderr
     assert time.monotonic() - began < 30
-    *lines, summary = _lines(ran.stdout)
+    *lines, summary = as_lines(ran.stdout)
     assert summary["result"] == "done"
     (update,) = summary["updates"]
     assert (update["cluster"], update["pool"], update["state"]) == ("prod", "infra", "done")
@@ -131,7 +131,7 @@ def test_unattended_every_line_is_json_and_the_last_says_done(demo: Demo) -> Non
 def test_a_failing_node_has_the_pool_put_back(demo: Demo) -> None:
     ran = demo.run("--yes", "--json", "--fail-node", *QUICK)
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    *lines, summary = _lines(ran.stdout)
+    *lines, summary = as_lines(ran.stdout)
     assert summary["result"] == "rolled-back"
     (update,) = summary["updates"]
     assert (update["state"], update["nodes"]) == ("rolled-back", {"total": 3, "updated": 0})

@@ -12,6 +12,7 @@ from tests.facts import (
     PROD,
     T0,
     a_pool,
+    a_recipe,
     a_target,
     a_version,
     an_update,
@@ -212,6 +213,40 @@ async def test_a_way_to_the_stock_image_that_was_done_says_nothing_of_the_releas
     fleet.well_since(None)
     await fleet.record(kind=Kind.STOCK, changed_at=LONG_AGO)
     assert (await fleet.seen()).done_at is None
+
+
+class SameRecipe(Fleet):
+    """`stage/infra` is configured too, with the recipe that `prod/infra` has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        pools = self.scene.settings.pools
+        there = replace(pools[0], cluster=STAGE, policy=Policy())
+        self.scene.settings = replace(self.scene.settings, pools=(*pools, there))
+        self.scene.observer = replace(self.scene.observer, settings=self.scene.settings)
+        self.join()
+
+
+async def test_a_canary_with_the_recipe_as_it_is_now_is_followed() -> None:
+    assert await SameRecipe().waits() == ""
+
+
+async def test_a_recipe_that_changed_goes_to_its_canary_first() -> None:
+    fleet = SameRecipe()
+    fleet.scene.recipe = a_recipe("changed")
+    target = replace(fleet.scene.update.target, recipe_digest=fleet.scene.recipe.digest)
+    said = await fleet.waits(target=target)
+    assert "stage/infra has to take 4.16.3 first; it does not run it yet" in said
+
+
+async def test_what_was_done_with_the_recipe_as_it_was_does_not_count() -> None:
+    fleet = SameRecipe()
+    await fleet.record()
+    assert (await fleet.seen()).done_at == T0
+    await fleet.record(
+        id="u-other", target=replace(layered("4.16.3").target, recipe_digest=image("x").digest)
+    )
+    assert (await fleet.seen()).done_at == T0
 
 
 async def test_what_was_done_for_another_release_does_not_count() -> None:

@@ -285,14 +285,14 @@ PLACE_MISTAKES = {
         "routes:\n  - to: []",
         "2: routes[0].to: needs at least one item (`- …` below it)",
     ),
-    "no to": ("routes:\n  - about: [digest]", "2: routes[0].to: is required"),
+    "no to": ("routes:\n  - about: [notice]", "2: routes[0].to: is required"),
     "severity": (
         "routes:\n  - {to: [webhook:pager], severities: [error]}",
         "2: routes[0].severities[0]: expected 'info', 'warning' or 'critical'",
     ),
     "about": (
         "routes:\n  - {to: [webhook:pager], about: [all]}",
-        "2: routes[0].about[0]: expected 'update', 'notice' or 'digest'",
+        "2: routes[0].about[0]: expected 'update' or 'notice'",
     ),
     "cluster": (
         "routes:\n  - {to: [webhook:pager], clusters: [prdo]}",

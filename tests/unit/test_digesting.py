@@ -136,9 +136,9 @@ async def test_a_digest_that_chat_did_not_take_for_half_a_day_is_not_said_beside
     world.clock.advance(12 * HOUR)
     assert len((await world.digesting.letters(subject)).wanted) == 1
     world.clock.advance(1)
-    assert await world.digesting.letters(subject) == Letters(over=True)
+    assert await world.digesting.letters(subject) == Letters()
     world.clock.advance(12 * HOUR)
-    assert await world.digesting.letters(subject) == Letters(over=True)
+    assert await world.digesting.letters(subject) == Letters()
 
 
 async def test_two_leaders_send_it_once() -> None:
@@ -189,7 +189,7 @@ async def test_each_place_is_told_and_one_that_refuses_does_not_keep_it_due() ->
 )
 async def test_what_is_not_due_wants_nothing(subject: str) -> None:
     world = World(now="2026-11-25T09:00")
-    assert await world.digesting.letters(subject) == Letters(over=True)
+    assert await world.digesting.letters(subject) == Letters()
 
 
 async def test_without_digests_nothing_is_due() -> None:

@@ -87,7 +87,7 @@ async def test_a_pool_that_is_held_is_told_after_its_time_and_over_at_the_end() 
     await world.look("prod/infra", "the pool is paused")
     told = await world.told()
     (wanted,) = told.wanted
-    assert (wanted.place, wanted.once, told.over) == ("slack:C1", False, False)
+    assert (wanted.place, wanted.once) == ("slack:C1", False)
     assert (notice(told).places, notice(told).over_at) == (("prod/infra",), None)
     await world.look("prod/infra")
     ended = await world.letters(after=60)

@@ -14,6 +14,7 @@ from tests.facts import (
     a_recipe,
     a_target,
     an_update,
+    approved,
     base_image,
     image,
     seconds,
@@ -85,6 +86,30 @@ async def test_under_notify_people_are_shown_what_there_is_to_do() -> None:
     said = await shown(scene)
     assert (said["decision"], said["mode"], said["only_told"]) == ("Rebuild", "notify", True)
     assert said["because"] == "its base is that of 4.16.1, the cluster's is that of 4.16.3"
+
+
+@pytest.mark.parametrize(
+    ("modes", "goes_by_itself"),
+    [({}, True), ({"minor": "approve"}, False), ({"minor": "approve", "first": "auto"}, True)],
+    ids=["all by itself", "minor is asked about", "said so for first"],
+)
+async def test_where_nobody_knows_what_runs_people_are_asked_if_they_are_about_anything(
+    modes: dict[str, str], goes_by_itself: bool
+) -> None:
+    """It may be a minor release, or a way back."""
+    scene = under(Scene(runs=None), Mode.AUTO, **modes)
+    update = await look(scene)
+    assert update is not None
+    assert (update.change, update.policy.approval.auto) == ("first", goes_by_itself)
+
+
+async def test_a_downgrade_by_name_is_asked_about_though_all_goes_by_itself() -> None:
+    scene = under(Scene(), Mode.AUTO)
+    update = await scene.planner.rebuild(PROD, INFRA, by="ann", allow_downgrade=True)
+    assert not update.policy.approval.auto
+    scheduled = approved(replace(update, state=S.SCHEDULED, image=image("new")))
+    event = await scene.clear(scheduled, ClearForApply(scheduled.binding), ours)
+    assert isinstance(event, Cleared), "the configured policy is still the one it was"
 
 
 async def test_where_people_are_asked_it_is_not_only_told() -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from tests.facts import INFRA, PROD, T0, an_update, seconds
 from tests.scene import Scene
-from watcher import schedule as schedules
 from watcher.core.update_events import UpdateState as S
 from watcher.planning import Leadership, Planning
 from watcher.ports import Change, Transient
@@ -218,9 +217,3 @@ async def test_the_schedule_ticks_by_itself_until_it_is_stopped() -> None:
         task.cancel()
     assert task.cancelled()
     assert world.will_look
-
-
-def test_the_subject_of_the_fleet_is_the_one_that_has_letters() -> None:
-    from watcher.telling import subjects
-
-    assert schedules.FLEET == subjects.FLEET

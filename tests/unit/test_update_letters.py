@@ -157,12 +157,6 @@ async def test_without_chat_and_routes_nobody_is_told() -> None:
     assert (await Post(slack=False).letters(question())).wanted == ()
 
 
-@pytest.mark.parametrize("state", list(S))
-async def test_letters_are_over_exactly_when_the_update_is(state: UpdateState) -> None:
-    update = lived(state)
-    assert (await Post().letters(update)).over == update.is_ended
-
-
 # --- whom severity concerns -----------------------------------------------------------------------
 
 BY_SEVERITY = (to(USUAL, "info"), to(HOOK, "warning"), to(OTHER, "critical"))
@@ -211,6 +205,14 @@ async def test_what_ended_badly_is_said_in_the_thread_because_an_edit_wakes_nobo
     assert wanted.body.mentions == ()
 
 
+async def test_a_rollout_that_is_late_is_said_once_in_the_thread() -> None:
+    post, update = Post(), lived(S.ROLLING_OUT)
+    assert await post.nudges(update) == {}
+    await post.store.set_progress("u-1", {"phase": "stalled", "waiting": "node-2 is not ready"})
+    (nudge,) = (await post.nudges(update)).values()
+    assert nudge.sentence == "the update to 4.16.3 is late: node-2 is not ready"
+
+
 async def test_an_end_without_a_reason_is_said_without_one() -> None:
     (nudge,) = (await Post().nudges(lived(S.STUCK))).values()
     assert nudge.sentence == "the update to 4.16.3 is stuck"
@@ -233,7 +235,7 @@ async def test_people_are_asked_once_in_the_thread() -> None:
     assert isinstance(wanted.body, Nudge)
     assert (wanted.thread_of, wanted.once, wanted.broadcast) == (f"card@{USUAL}", True, False)
     assert wanted.body.sentence == (
-        "the update to 4.16.3: 1 more approval(s) needed until 2026-11-19 08:00 UTC"
+        "the update to 4.16.3: 1 more approval(s) needed by 2026-11-19 08:00 UTC"
     )
 
 
@@ -316,13 +318,14 @@ async def test_an_escalation_names_whom_it_wakes_in_the_thread(whom: str) -> Non
     assert wanted.body.sentence.startswith("Nobody has decided yet: the update to 4.16.3")
 
 
-async def test_an_escalation_to_a_channel_is_a_message_of_its_own_there() -> None:
-    post, update = escalating(OTHER), question()
-    assert f"escalate-1@{OTHER}" not in await post.at(6 * HOUR - 1).keys(update)
+@pytest.mark.parametrize("to", [OTHER, "slack:G0OLD", "slack:D0TWO"])
+async def test_an_escalation_to_a_channel_is_a_message_of_its_own_there(to: str) -> None:
+    post, update = escalating(to), question()
+    assert f"escalate-1@{to}" not in await post.at(6 * HOUR - 1).keys(update)
     wanted = await post.at(6 * HOUR).wanted(update)
-    there = wanted[f"escalate-1@{OTHER}"]
+    there = wanted[f"escalate-1@{to}"]
     assert isinstance(there.body, Nudge)
-    assert (there.place, there.thread_of, there.once) == (OTHER, "", True)
+    assert (there.place, there.thread_of, there.once) == (to, "", True)
     assert there.body.mentions == ()
     assert f"escalate-1@{USUAL}" not in wanted
 
@@ -531,10 +534,8 @@ async def test_waiting_for_the_cluster_is_told_once_and_not_at_every_look() -> N
 
 
 async def subjects(post: Post, subject: str) -> Letters:
-    fleet = Letters(over=True, again_at=T0)
-
     async def of_fleet() -> Letters:
-        return fleet
+        return Letters(again_at=T0 - seconds(1))
 
     async def of_digest(name: str) -> Letters:
         assert name == "digest:daily:2026-11-18"
@@ -553,10 +554,10 @@ async def test_a_subject_that_is_an_update_wants_its_letters() -> None:
 async def test_what_is_no_update_wants_nothing_any_more() -> None:
     post = Post()
     await post.store.commit([Change(job=a_build(), expected=0)], [])
-    assert await subjects(post, "b-1") == Letters(over=True)
-    assert await subjects(post, "u-404") == Letters(over=True)
+    assert await subjects(post, "b-1") == Letters()
+    assert await subjects(post, "u-404") == Letters()
 
 
 async def test_the_fleet_and_digests_are_asked_for_theirs() -> None:
-    assert (await subjects(Post(), FLEET)).over
+    assert (await subjects(Post(), FLEET)).again_at == T0 - seconds(1)
     assert (await subjects(Post(), "digest:daily:2026-11-18")).again_at == T0

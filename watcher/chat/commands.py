@@ -1,26 +1,25 @@
 """`/relayer …`: questions, and things that start. Answers are private, rules and audit as ever."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from watcher import shown
+from watcher import scopes, shown, timetable
 from watcher.chat.deciding import COMMAND
-from watcher.chat.places import Place, Reading
+from watcher.chat.places import Reading
 from watcher.chat.waiting import soon
 from watcher.clients.slack import answers, modals, others
-from watcher.core import timing, windows
+from watcher.core import timing
 from watcher.core.approval import CHAT
 from watcher.core.moments import next_window, parse_until
-from watcher.core.timing import Timing
-from watcher.core.update import Policy, Update
+from watcher.core.update import Update
 from watcher.people import Declined, People
 from watcher.planner import Planner
 from watcher.ports import Clock, Store
 from watcher.ports_telling import Command, Content, Reply
 from watcher.rights import Rights
-from watcher.settings import PoolSettings
 from watcher.telling.cards import Cards
 
 HELP = (
@@ -36,7 +35,6 @@ HELP = (
     "`history POOL`, `windows POOL`, `help`",
 )
 HISTORY = 10
-WINDOWS = 5
 Handle = Callable[["Asked"], Awaitable[Reply]]
 
 
@@ -111,7 +109,7 @@ class Commands:
     async def _status(self, asked: Asked) -> Reply:
         fleet = await self._fleet()
         rows = [
-            (r["id"], self._name(r), r["state"], str(r["progress"].get("waiting", "")))
+            (r["id"], self._name(r), _state(r), str(r["progress"].get("waiting", "")))
             for r in fleet["active"]
         ]
         ended = [(r["id"], self._name(r), r["state"], r["ended_because"]) for r in fleet["recent"]]
@@ -162,33 +160,13 @@ class Commands:
 
     async def _windows(self, asked: Asked) -> Reply:
         place = self.reading.place(asked.first)
-        said = self.reading.configured(place)
-        now = self.clock.now()
-        verdict = timing.verdict(await self._timing(place, said), now=now)
-        zone = ZoneInfo(said.time_zone)
-        lines = ["now: allowed"] if verdict.allowed else [f"now: no, {r}" for r in verdict.reasons]
-        periods = windows.openings(
-            said.policy.windows, said.policy.blackouts, now=now, count=WINDOWS
-        )
-        lines += [
-            f"{p.start.astimezone(zone):%a %Y-%m-%d %H:%M %Z}"
-            + (f" to {p.end.astimezone(zone):%a %H:%M %Z}" if p.end else ", always open")
-            for p in periods
-        ]
+        pools, now = [self.reading.configured(place)], self.clock.now()
+        (row,) = await timetable.timetables(self.store, pools, now=now)
+        lines = ["now: allowed"] if row["allowed"] else [f"now: no, {r}" for r in row["reasons"]]
+        lines += [f"after {one['place']}, which goes first" for one in row["after"]]
+        lines += [_opening(one, ZoneInfo(row["time_zone"])) for one in row["openings"]]
+        lines += ["no windows are configured: they keep nothing back"] * (not row["windows"])
         return Reply(answer=answers.bullets(f"Windows of {place}", lines))
-
-    async def _timing(self, place: Place, said: PoolSettings) -> Timing:
-        view = await self.store.view(f"pool:{place}")
-        release = str(view.get("release_seen_at") or "")
-        now, policy = self.clock.now(), said.policy
-        return Timing(
-            windows=policy.windows,
-            blackouts=policy.blackouts,
-            # Not known before the first look, and then not in the way of an answer.
-            min_age_seconds=policy.min_age_seconds if release else 0,
-            release_seen_at=datetime.fromisoformat(release) if release else None,
-            freezes=timing.in_force(await self.store.freezes(), place.cluster, place.pool, now=now),
-        )
 
     async def _freezes(self, asked: Asked) -> Reply:
         rows = await shown.freezes(self.store, now=self.clock.now())
@@ -210,9 +188,15 @@ class Commands:
         return _say(outcome.sentence)
 
     async def _snooze(self, asked: Asked) -> Reply:
-        update = await self.reading.update(asked.first)
-        opens = self._next_window(update.policy)
-        until = self._until(asked.after_first or "1h", self.cards.zone(update), opens)
+        update, now = await self.reading.update(asked.first), self.clock.now()
+        opens = next_window(update.policy.windows, update.policy.blackouts, now=now)
+        with _declining():
+            until = parse_until(
+                asked.after_first or "1h",
+                now=now,
+                zone=self.cards.zone(update),
+                next_window=opens,
+            )
         outcome = await self.people.snooze(update.id, by=asked.by, until=until, surface=COMMAND)
         return _say(outcome.sentence)
 
@@ -241,22 +225,20 @@ class Commands:
 
     async def _hold(self, asked: Asked) -> Reply:
         place = self.reading.place(asked.first)
-        said = self.reading.configured(place)
-        opens = self._next_window(said.policy)
-        zone = ZoneInfo(said.time_zone)
-        return await self._stopped(str(place), asked.after_first, zone, asked.by, opens)
+        return await self._stopped(str(place), asked.after_first, asked.by)
 
     async def _freeze(self, asked: Asked) -> Reply:
         scope, rest = self._scope(asked)
-        return await self._stopped(scope, rest, ZoneInfo("UTC"), asked.by)
+        return await self._stopped(scope, rest, asked.by)
 
-    async def _stopped(
-        self, scope: str, said: str, zone: ZoneInfo, by: str, opens: datetime | None = None
-    ) -> Reply:
-        await self.rights.check("Freeze", scope, by=by, surface=COMMAND)
-        reason, until = self._reason_and_until(said, zone, opens)
-        made = await self.people.freeze(scope, by=by, because=reason, until=until, surface=COMMAND)
-        return _say(f"{scope or 'Everything'} is {timing.freeze_sentence(made)}")
+    async def _stopped(self, scope: str, said: str, by: str) -> Reply:
+        reason, until = self._reason_and_until(scope, said)
+        await self.rights.check_freeze(scope, by=by, surface=COMMAND)
+        async with self._audited("Freeze", scope, by):
+            made = await self.people.freeze(
+                scope, by=by, because=reason, until=until, surface=COMMAND
+            )
+        return _say(scopes.frozen_sentence(made))
 
     async def _unhold(self, asked: Asked) -> Reply:
         return await self._lifted(str(self.reading.place(asked.first)), asked.by)
@@ -269,8 +251,9 @@ class Commands:
 
     async def _lifted(self, scope: str, by: str) -> Reply:
         await self.rights.check("Unfreeze", scope, by=by, surface=COMMAND)
-        await self.people.unfreeze(scope, by=by, surface=COMMAND)
-        return _say(f"{scope or 'Everything'} may go on")
+        async with self._audited("Unfreeze", scope, by):
+            await self.people.unfreeze(scope, by=by, surface=COMMAND)
+        return _say(await scopes.lifted_sentence(self.store, scope, now=self.clock.now()))
 
     # --- helpers ---
 
@@ -285,26 +268,46 @@ class Commands:
     def _clusters(self) -> str:
         return ", ".join(c.name for c in self.reading.settings.clusters) or "none"
 
-    def _reason_and_until(
-        self, said: str, zone: ZoneInfo, opens: datetime | None
-    ) -> tuple[str, datetime | None]:
+    def _reason_and_until(self, scope: str, said: str) -> tuple[str, datetime | None]:
         """`reason until 2h`: the last `until` begins the time."""
         head, word, tail = f" {said}".rpartition(" until ")
         if not word:
             return said, None
-        return head.strip(), self._until(tail.strip(), zone, opens)
+        with _declining():
+            until = scopes.until(self.reading.settings, scope, tail, now=self.clock.now())
+        return head.strip(), until
 
-    def _next_window(self, policy: Policy) -> datetime | None:
-        return next_window(policy.windows, policy.blackouts, now=self.clock.now())
-
-    def _until(self, text: str, zone: ZoneInfo, opens: datetime | None) -> datetime:
-        try:
-            return parse_until(text, now=self.clock.now(), zone=zone, next_window=opens)
-        except ValueError as error:
-            raise Declined(str(error)) from error
+    def _audited(self, what: str, scope: str, by: str) -> AbstractAsyncContextManager[None]:
+        """For decisions that do not audit by themselves why they are declined."""
+        return scopes.declined_is_audited(
+            self.store, self.clock, what, scope, by=by, surface=COMMAND
+        )
 
     def _name(self, row: shown.Row) -> str:
         return self.reading.shown(row["cluster"], row["pool"])
+
+
+@contextmanager
+def _declining() -> Iterator[None]:
+    """What is no moment is declined, with its sentence."""
+    try:
+        yield
+    except ValueError as error:
+        raise Declined(str(error)) from error
+
+
+def _opening(row: shown.Row, zone: ZoneInfo) -> str:
+    start, end = (
+        datetime.fromisoformat(row[at]).astimezone(zone) if row[at] else None
+        for at in ("start", "end")
+    )
+    return f"{start:%a %Y-%m-%d %H:%M %Z}" + (f" to {end:%a %H:%M %Z}" if end else ", always open")
+
+
+def _state(row: shown.Row) -> str:
+    if not row["scheduled_for"]:
+        return str(row["state"])
+    return f"scheduled for {timing.shown(datetime.fromisoformat(row['scheduled_for']))}"
 
 
 def _say(sentence: str) -> Reply:

@@ -55,7 +55,7 @@ async def _frozen(settings: Settings, scope: str, until: str, reason: str, form:
     by = identity()
     async with the_desk(settings) as desk:
         end = moment(settings, scope, until, now=desk.clock.now()) if until else None
-        await desk.rights.check("Freeze", scope, by=by, surface=SURFACE)
+        await desk.rights.check_freeze(scope, by=by, surface=SURFACE)
         async with scopes.declined_is_audited(
             desk.store, desk.clock, "Freeze", scope, by=by, surface=SURFACE
         ):

@@ -28,7 +28,8 @@ from watcher.settings import SlackSettings
 
 Places = Annotated[list[Place], Field(min_length=1)]
 SeverityName = Literal["info", "warning", "critical"]
-AboutName = Literal["update", "notice", "digest"]
+AboutName = Literal["update", "notice"]
+"""Digests say themselves where they go."""
 
 
 class PersonPart(Part):

@@ -22,7 +22,7 @@ class Severity(StrEnum):
 
 
 class About(StrEnum):
-    """What routes can choose by."""
+    """What routes can choose by; a digest says itself where it goes."""
 
     UPDATE = "update"
     NOTICE = "notice"
@@ -272,5 +272,3 @@ class Letters:
     wanted: tuple[Wanted, ...] = ()
     again_at: datetime | None = None
     """A reminder or a coarse duration is due then."""
-    over: bool = False
-    """Nothing will change any more once all of it is delivered."""

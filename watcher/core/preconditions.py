@@ -147,8 +147,8 @@ def _approval_valid(scene: Scene, seen: Observation) -> str | None:
 def _policy_unchanged(scene: Scene, seen: Observation) -> str | None:
     if scene.policy is None:
         return "the pool is no longer in the configuration"
-    is_stock = scene.update.kind is Kind.STOCK
-    policy = asked_by_person(scene.policy) if is_stock else scene.policy
+    by_hand = scene.update.kind is Kind.STOCK or scene.update.downgrade_allowed
+    policy = asked_by_person(scene.policy) if by_hand else scene.policy
     if policy.digest() != scene.update.policy.digest():
         return "the policy of the pool changed since it was approved"
     return None

@@ -32,6 +32,9 @@ under way, and lasts at most 10 s (`ANSWER_SECONDS` of the sinks)."""
 REPAIRS = 5
 """So often a stale edit is tried to be made good before the next one of the same message does."""
 LONGEST_REASON = 500
+LOST = frozenset({"message_not_found", "cant_update_message"})
+"""Places' words for: this message is gone for good. Whatever else keeps an edit away may pass (an
+app is invited again, a receiver is configured anew), so the next change of the letter is tried."""
 
 
 class TellingMeter(Protocol):
@@ -236,9 +239,11 @@ class Delivery:
         """Told before it is saved as gone: else a crash in between would leave it untold."""
         self.meter.failed(kind_of(place))
         log.warning("letter_refused", subject=subject, key=letter.key, cause=str(refusal))
-        await self.troubles.tell(place, refusal, editing=bool(letter.ref))
+        lost = bool(letter.ref) and _word(refusal) in LOST
+        await self.troubles.tell(place, refusal, editing=lost)
         reason = str(refusal)[:LONGEST_REASON] or "refused"
-        await self.outbox.save(subject, replace(letter, gone=reason))
+        stands = bool(letter.ref) and not lost
+        await self.outbox.save(subject, replace(letter, gone="" if stands else reason))
 
     async def _call_as_leader(self, lane: Lane, work: Callable[[], Awaitable[T]]) -> T:
         if not self.leadership.is_ours:
@@ -275,6 +280,10 @@ class Delivery:
 
     def _sink(self, place: str) -> Sink:
         return self.sinks.get(kind_of(place), _NOWHERE)
+
+
+def _word(refusal: Refused) -> str:
+    return str(getattr(refusal, "error", "")) or str(refusal)
 
 
 _NOWHERE: Sink = _Nowhere()

@@ -46,7 +46,7 @@ class Digesting:
         now = self.clock.now()
         due = digests.last_due(one.times, now=now) if one else now
         if one is None or digests.label(one.times, due) != day or now - due > LATE:
-            return Letters(over=True)
+            return Letters()
         after = digests.last_due(one.times, now=due - timedelta.resolution)
         body = summary.digest(
             await self._facts(now),
@@ -61,7 +61,6 @@ class Digesting:
                 Wanted(key=_key(place), place=place, about=About.DIGEST, body=body, once=True)
                 for place in one.to
             ),
-            over=True,
         )
 
     async def _is_missing(self, subject: str, one: DigestSettings) -> bool:

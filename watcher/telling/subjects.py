@@ -27,5 +27,5 @@ class Subjects:
         try:
             job = (await self.store.get(subject)).job
         except KeyError:
-            return Letters(over=True)
-        return await self.updates.letters(job) if isinstance(job, Update) else Letters(over=True)
+            return Letters()
+        return await self.updates.letters(job) if isinstance(job, Update) else Letters()

@@ -7,6 +7,7 @@ from functools import partial
 
 from watcher.core.approval import CHAT, GROUP, PERSON
 from watcher.core.letters import About, Card, Escalation, Letters, Nudge, Wanted
+from watcher.core.rollout import Phase
 from watcher.core.update import Update, missing
 from watcher.core.update_events import UpdateState
 from watcher.settings import PoolSettings, Settings
@@ -15,7 +16,8 @@ from watcher.telling.cards import Cards, Facts
 
 S = UpdateState
 SLACK = "slack:"
-CHANNEL = "slack:C"
+CHANNEL = ("slack:C", "slack:G", "slack:D")
+"""How channels begin: old private ones, and those of two people, among them."""
 BAD_ENDS = {
     S.ROLLING_BACK: ("end-rolling-back", True),
     S.ROLLED_BACK: ("end-rolling-back", True),
@@ -43,7 +45,6 @@ class UpdateLetters:
         return Letters(
             wanted=tuple(wanted),
             again_at=min(self._moments(facts), default=None),
-            over=update.is_ended,
         )
 
     def _places(self, update: Update) -> tuple[str, ...]:
@@ -81,9 +82,12 @@ class UpdateLetters:
             why = f"{said}: {update.ended_because}" if update.ended_because else said
             name, broadcast = BAD_ENDS[update.state]
             yield name, self._nudge(facts, why), broadcast
+        if update.state is S.ROLLING_OUT and facts.progress.get("phase") == Phase.STALLED:
+            late = f"{_title(update)} is late: {facts.progress.get('waiting', '')}"
+            yield "late", self._nudge(facts, late), False
         if asked is None:
             return
-        ends = f"until {update.expires_at:%Y-%m-%d %H:%M} UTC" if update.expires_at else ""
+        ends = f"by {update.expires_at:%Y-%m-%d %H:%M} UTC" if update.expires_at else ""
         need = f"{missing(update)} more approval(s) needed {ends}".rstrip()
         if self._is_asleep(facts):
             return

@@ -91,7 +91,7 @@ class Freezes(Face):
         service = self.service
         end = self.until(scope, until) if until else None
         with self.counting():
-            await service.rights.check("Freeze", scope, by=by, surface=SURFACE)
+            await service.rights.check_freeze(scope, by=by, surface=SURFACE)
         async with self.auditing("Freeze", scope, by=by):
             made = await service.people.freeze(
                 scope, by=by, because=reason, until=end, surface=SURFACE

@@ -58,6 +58,7 @@ class Session:
         self._renewed_at = -_RENEW_SECONDS
         self._endpoint: tuple[Access, http1.Endpoint] | None = None
         self._api: Any = None
+        self._making_api = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         """Raises Refused when the credentials cannot be used: before the first connection."""
@@ -147,11 +148,13 @@ class Session:
 
         access = await self._credentials.current()
         endpoint = self._endpoint_for(access)
-        if self._api is None:
-            self._api = await asyncio.to_thread(_api_client, access, endpoint)
+        async with self._making_api:  # two first writes at once must not make two
+            if self._api is None:
+                self._api = await asyncio.to_thread(_api_client, access, endpoint)
+            api = self._api
         limits = self.limits
         try:
-            answer = await self._api.call_api(
+            answer = await api.call_api(
                 method,
                 access.url + target,
                 header_params={**_headers(access), **headers},

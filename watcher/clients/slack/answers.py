@@ -1,17 +1,18 @@
-"""Answers to commands, which only the person who asked can see. Everything is given as it came."""
+"""Answers to clicks and commands, which only the person who asked can see: so identities of Slack
+are named there as people know them. Everything is given as it came."""
 
 from collections.abc import Sequence
 
 from watcher.clients.slack.blocks import SECTION, Json, message, section
 from watcher.clients.slack.card import LINE, prose
-from watcher.clients.slack.text import code_block, cut, fit, one_line, size
+from watcher.clients.slack.text import code_block, cut, fit, named, one_line, size
 
 CELL = 60
 
 
 def answer(sentence: str) -> Json:
     """Return one sentence; what stands between backticks is shown as code."""
-    said = prose(sentence, SECTION)
+    said = cut(named(sentence), SECTION)
     return message(said, [section(said)])
 
 
@@ -38,6 +39,6 @@ def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:
 
 def bullets(title: str, lines: Sequence[str]) -> Json:
     """Return one line for each, and how many there was no room for."""
-    listed = fit([f"• {prose(line, LINE)}" for line in lines], SECTION - LINE - 10)
+    listed = fit([f"• {cut(named(line), LINE)}" for line in lines], SECTION - LINE - 10)
     said = "\n".join((f"*{prose(title, LINE)}*", *listed))
     return message(said, [section(said)])

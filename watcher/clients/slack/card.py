@@ -24,6 +24,7 @@ from watcher.clients.slack.blocks import (
 )
 from watcher.clients.slack.text import (
     MOST,
+    apart,
     code,
     cut,
     duration,
@@ -128,13 +129,8 @@ def _people(said: Card, sentence: str) -> str:
     if said.state == S.REJECTED and (by := _REJECTED.match(sentence)):
         start, sentence = f"rejected by {mention(by.group(1))}", sentence[by.end() :]
     parts = _IDENTITY.split(sentence[:MOST])
-    shown = "".join(mention(p) if p in known and is_mention(p) else _inner(p) for p in parts)
+    shown = "".join(mention(p) if p in known and is_mention(p) else apart(p) for p in parts)
     return cut((start + shown).strip(), SENTENCE)
-
-
-def _inner(part: str) -> str:
-    """Return a part of a sentence, apart from its neighbours if it was."""
-    return " " * part[:1].isspace() + mrkdwn_plain(part) + " " * part[-1:].isspace()
 
 
 def _from_to(before: str, after: str) -> str:

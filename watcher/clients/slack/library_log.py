@@ -25,4 +25,8 @@ def quiet_logger() -> logging.Logger:
         logger.addHandler(_IntoOurs())
         logger.setLevel(logging.ERROR)
         logger.propagate = False
+        for library in ("slack_bolt", "slack_sdk"):  # some of bolt's have a name of their own
+            theirs = logging.getLogger(library)
+            theirs.addHandler(logging.NullHandler())
+            theirs.propagate = False
     return logger

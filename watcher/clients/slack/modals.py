@@ -11,7 +11,7 @@ from watcher.clients.slack.blocks import (
 )
 from watcher.clients.slack.card import LINE, NAME, place, prose
 from watcher.clients.slack.others import details_blocks
-from watcher.clients.slack.text import code, cut, fit, mention
+from watcher.clients.slack.text import code, cut, fit, mention, named
 from watcher.core.letters import Card, Details
 
 REASON = 500
@@ -73,4 +73,4 @@ def stock_modal(*, cluster: str, pool: str, sentence: str, channel: str = "") ->
 
 def failed(sentence: str) -> Json:
     """Return a window that says why something was not done; may replace a form."""
-    return modal("Not done", [section(f"❌ {prose(sentence, 2900)}")])
+    return modal("Not done", [section(f"❌ {cut(named(sentence), 2900)}")])

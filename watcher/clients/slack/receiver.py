@@ -108,11 +108,11 @@ class Receiver:
         self._under_way += 1
         try:
             async with asyncio.timeout(DECIDE_SECONDS):
-                return await self._decided(body, read, decide)
+                return await self.decided(body, read, decide)
         finally:
             self._under_way -= 1
 
-    async def _decided(self, body: Body, read: Read, decide: Decide) -> Reply:
+    async def decided(self, body: Body, read: Read, decide: Decide) -> Reply:
         """Return the reply once what was decided is saved; nothing for what was seen before."""
         because = events.why_foreign(body, team=self.team, app=self.app_id)
         try:

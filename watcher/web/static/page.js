@@ -119,7 +119,8 @@ function showCard(card, update, now) {
   }
   card.update = update;
   set(part.pool, update.cluster + "/" + update.pool);
-  set(part.state, update.state);
+  const later = update.state === "scheduled" && Date.parse(update.scheduled_for || "") > Date.parse(now);
+  set(part.state, later ? "scheduled for " + new Date(update.scheduled_for).toLocaleString() : update.state);
   part.state.className = "state " + (TONES[update.state] || "busy");
   set(part.age, update.id + ", " + ago(now, update.changed_at));
   set(part.because, update.kind === "stock" ? "Back to the stock image: " + update.because : update.because);
