@@ -30,7 +30,8 @@ class Rights:
         """
         places = [p for p in self.settings.pools if _is_in(p, scope)]
         if not places:
-            await self._decline(what, scope, by, surface, f"nothing in {scope or 'here'}")
+            where = f" in {scope}" if scope else ""
+            await self._decline(what, scope, by, surface, f"no pool is configured{where}")
         refusals = [await self._why_not(place, by) for place in places]
         own = what == "Unfreeze" and await self._is_own(scope, by)
         enough = any if what == "Freeze" or own else all

@@ -187,6 +187,27 @@ async def test_a_limit_is_kept_for_as_long_as_slack_says(slack: Slack) -> None:
     assert told.retry_after_seconds == 17
 
 
+async def test_a_limit_of_the_workspace_is_kept_by_everybody(slack: Slack) -> None:
+    """Edits of all channels share one limit: fifty lanes must not each learn it anew."""
+    slack.double.faults.ratelimited(17, method="chat.update")
+    edit = {"channel": "C0", "ts": "1", "text": "new"}
+    for _ in range(2):
+        with pytest.raises(Transient) as told:
+            await slack.api.call("chat.update", **edit)
+        assert told.value.retry_after_seconds is not None
+        assert told.value.retry_after_seconds > 16
+    assert slack.double.calls.count("chat.update") == 1
+
+
+async def test_a_limit_of_one_channel_is_no_limit_of_the_others(slack: Slack) -> None:
+    slack.double.faults.ratelimited(17, method="chat.postMessage")
+    with pytest.raises(Transient):
+        await slack.api.call("chat.postMessage", channel="C0", text="a")
+    with pytest.raises(Refused):
+        await slack.api.call("chat.postMessage", channel="C0NOSUCH", text="a")
+    assert slack.double.calls.count("chat.postMessage") == 2
+
+
 @pytest.mark.parametrize("status", [500, 502, 503, 403, 404])
 async def test_a_page_instead_of_an_answer_is_tried_again(slack: Slack, status: int) -> None:
     slack.double.faults.status(status)

@@ -16,7 +16,7 @@ from watcher.settings import (
 
 IDS = "team: T024BE7LD, app: A024BE7LF, channel: C024BE91L"
 SLACK = f"slack: {{bot_token_env: T, app_token_env: P, {IDS}}}\n"
-HOOKS = "webhooks: [{name: pager, url: 'https://hooks.example.com/x'}]\n"
+HOOKS = "webhooks: [{name: pager, url: 'https://hooks.example.com/x', secret_env: S}]\n"
 POOL = "pools: [{cluster: prod, pool: infra, recipe: gpu}]\n"
 
 
@@ -167,13 +167,14 @@ def test_a_mistake_about_slack_is_told_without_the_secret(said: str, told: str) 
 # --- webhooks ------------------------------------------------------------------------------------
 
 
-def test_a_webhook_is_signed_if_there_is_a_secret() -> None:
+def test_a_webhook_is_signed() -> None:
     url = "https://hooks.example.com/x?team=a"
     made = load_text(f"webhooks: [{{name: pager, url: '{url}', secret_env: S, ca_file: /ca}}]")
     (hook,) = made.webhooks
     assert (hook.name, hook.url, hook.secret_env, str(hook.ca_file)) == ("pager", url, "S", "/ca")
-    assert load_text("webhooks: [{name: a, url: 'http://localhost:9/x'}]").webhooks == (
-        WebhookSettings(name="a", url="http://localhost:9/x"),
+    local = "webhooks: [{name: a, url: 'http://localhost:9/x', secret_env: S}]"
+    assert load_text(local).webhooks == (
+        WebhookSettings(name="a", url="http://localhost:9/x", secret_env="S"),
     )
 
 
@@ -208,15 +209,19 @@ HOOK_MISTAKES = {
         "webhooks[0].url: expected a url that begins with https:// or http://",
     ),
     "ca over http": (
-        "url: 'http://127.0.0.1/x', ca_file: ca",
+        "url: 'http://127.0.0.1/x', secret_env: A, ca_file: ca",
         "webhooks[0]: ca_file belongs to an https url",
+    ),
+    "unsigned": (
+        "url: 'https://h/x'",
+        "webhooks[0]: every request is signed: name secret_file or secret_env",
     ),
     "no url": ("secret_env: A", "webhooks[0].url: is required"),
 }
 
 
 def test_two_webhooks_have_two_names() -> None:
-    two = 2 * "  - {name: pager, url: 'https://h/x'}\n"
+    two = 2 * "  - {name: pager, url: 'https://h/x', secret_env: A}\n"
     assert problems(f"webhooks:\n{two}") == ["f:3: webhooks[1]: `pager` is there already, line 2"]
 
 

@@ -181,7 +181,7 @@ async def test_a_refused_attempt_is_audited() -> None:
 
 async def test_of_an_unknown_scope_the_refusal_names_it() -> None:
     door = Door()
-    with pytest.raises(Declined, match="nothing in stage"):
+    with pytest.raises(Declined, match="no pool is configured in stage"):
         await door.rights.check("Freeze", "stage", by="cli:cat", surface="cli")
     assert door.store.entries[-1].cluster == "stage"
 

@@ -83,6 +83,8 @@ class WebhookPart(Part):
     @model_validator(mode="after")
     def _fitting(self) -> "WebhookPart":
         _source(self, "secret")
+        if not (self.secret_file or self.secret_env):
+            raise ValueError("every request is signed: name secret_file or secret_env")
         if self.ca_file and not self.url.startswith("https:"):
             raise ValueError("ca_file belongs to an https url")
         return self

@@ -51,7 +51,7 @@ class Digesting:
         body = summary.digest(
             await self._facts(now),
             Period(after=after, until=due),
-            title=f"{name} summary".capitalize(),
+            title=f"{name[:1].upper()}{name[1:]} summary",
             day=day,
             clusters=one.clusters,
             zone=zone_of(one.times.timezone),

@@ -4,6 +4,8 @@ No retries here: the library's own would post again when only the answer to `cha
 lost. Who calls knows what may be repeated.
 """
 
+import asyncio
+import random
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
@@ -69,12 +71,21 @@ class SlackRefused(Refused):
         self.error = error
 
 
+PER_CHANNEL = frozenset({"chat.postMessage", "chat.postEphemeral", "response_url"})
+"""Slack counts these for each channel; all others for the workspace."""
+LIMITED = "Slack asks for a pause"
+SPREAD_SECONDS = 3.0
+"""Those who waited for the same pause do not come back in the same moment."""
+
+
 class SlackApi:
     """One workspace, seen by one bot."""
 
     def __init__(self, client: AsyncWebClient, token: Callable[[], str]) -> None:
         self.client = client
         self._token = token
+        self._paused: dict[str, float] = {}
+        """Method → until when Slack wants it left alone (the loop's time)."""
 
     @classmethod
     @asynccontextmanager
@@ -96,6 +107,7 @@ class SlackApi:
         self, method: str, **said: Any
     ) -> tuple[dict[str, Any], Mapping[str, str]]:
         """As `call`, with the headers: `auth.test` tells its scopes there."""
+        self._check_pause(method)
         try:
             self.client.token = self._token()
         except Refused as error:  # somebody has to mend it first; what was to be said waits
@@ -106,7 +118,9 @@ class SlackApi:
             else:
                 answer = await self.client.api_call(method, json=said)
         except SlackApiError as error:
-            raise _meaning(method, error) from error
+            meaning = _meaning(method, error)
+            self._note_pause(method, meaning)
+            raise meaning from error
         except (aiohttp.ClientError, SlackClientError, TimeoutError, OSError) as error:
             why = str(error) or type(error).__name__
             raise Transient(f"Slack does not answer ({method}): {why}") from error
@@ -114,6 +128,20 @@ class SlackApi:
         if not isinstance(data, dict):
             raise Transient(f"Slack's answer to {method} is not JSON")
         return data, dict(answer.headers)
+
+    def _check_pause(self, method: str) -> None:
+        """Raise Transient while Slack wants the method left alone: one refusal is for all."""
+        left = self._paused.get(method, 0.0) - asyncio.get_running_loop().time()
+        if left > 0:
+            wait = left + random.uniform(0, SPREAD_SECONDS)  # noqa: S311 - spread, no secret
+            raise Transient(LIMITED, retry_after_seconds=wait)
+
+    def _note_pause(self, method: str, meaning: OutsideError) -> None:
+        if not isinstance(meaning, Transient) or str(meaning) != LIMITED:
+            return
+        if method not in PER_CHANNEL and meaning.retry_after_seconds:
+            until = asyncio.get_running_loop().time() + meaning.retry_after_seconds
+            self._paused[method] = until
 
     async def members(self, group: str) -> frozenset[str]:
         """See `ports.Groups`."""
@@ -167,7 +195,7 @@ def _meaning(method: str, error: SlackApiError) -> OutsideError:
     word = str(data.get("error", "")) if isinstance(data, dict) else ""
     headers = getattr(response, "headers", None) or {}
     if status == 429 or word in ("ratelimited", "rate_limited", "message_limit_exceeded"):
-        return Transient("Slack asks for a pause", retry_after_seconds=_pause(headers))
+        return Transient(LIMITED, retry_after_seconds=_pause(headers))
     if word in FOR_GOOD:
         return SlackRefused(_sentence(method, word, data), word)
     named = CREDENTIALS_SECONDS if word in CREDENTIALS or word == "missing_scope" else None
