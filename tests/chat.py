@@ -6,8 +6,9 @@ pool and its cluster are those of `tests.scene`.
 
 import asyncio
 import itertools
+import logging
 import re
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -16,7 +17,7 @@ from structlog.testing import capture_logs
 
 from simulator.slack import Ack, Message, SlackDouble
 from tests.contract.stores import AnyStore
-from tests.facts import PROD, an_update, approved
+from tests.facts import INFRA, PROD, an_update, approved
 from tests.scene import Scene
 from watcher.chat.commands import Commands
 from watcher.chat.deciding import ChatListener
@@ -36,7 +37,16 @@ from watcher.core.update_events import UpdateState
 from watcher.directory import SettingsDirectory
 from watcher.people import People
 from watcher.ports import AuditEntry, Change, Observer, Store
-from watcher.ports_telling import Groups, Listener
+from watcher.ports_telling import (
+    Click,
+    Command,
+    Content,
+    Groups,
+    Heard,
+    Listener,
+    Reply,
+    Submitted,
+)
 from watcher.rights import Rights
 from watcher.settings import ClusterSettings, PersonSettings, PoolSettings, Settings
 from watcher.telling.cards import Cards
@@ -132,7 +142,7 @@ class Chat:
         body = self.cards.card(await self.cards.facts(update))
         channel = self.slack.workspace.channel("ops").id
         ts = await SlackSink(self.api).post(
-            f"slack:{channel}", body, nonce="0:x", thread="", broadcast=False
+            f"slack:{channel}", body, nonce="0:x", sequence=1, thread="", broadcast=False
         )
         return self.slack.workspace.channel("ops").messages[ts].seen()
 
@@ -225,12 +235,77 @@ def listener_of(
     return ChatListener(command=commands, **common), cards
 
 
+@dataclass
+class Odd(Listener):
+    """A listener to which something happens, once: `before` or `after` it has decided."""
+
+    inner: Listener
+    before: Callable[[], Awaitable[None]] | None = None
+    after: Callable[[], Awaitable[None]] | None = None
+    happened: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def _once(self, work: Callable[[], Awaitable[Reply]]) -> Reply:
+        if self.before and not self.happened.is_set():
+            self.happened.set()
+            await self.before()
+        reply = await work()
+        if self.after and not self.happened.is_set():
+            self.happened.set()
+            await self.after()
+        return reply
+
+    async def clicked(self, click: Click) -> Reply:
+        return await self._once(lambda: self.inner.clicked(click))
+
+    async def submitted(self, form: Submitted) -> Reply:
+        return await self._once(lambda: self.inner.submitted(form))
+
+    async def commanded(self, command: Command) -> Reply:
+        return await self._once(lambda: self.inner.commanded(command))
+
+    async def turned_away(self, heard: Heard, because: str) -> None:
+        await self.inner.turned_away(heard, because)
+
+    def excuse(self, because: str) -> Content:
+        return self.inner.excuse(because)
+
+
+class Gate:
+    """Makes a listener that decides about the first act when a test says so."""
+
+    def __init__(self) -> None:
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+
+    def __call__(self, inner: Listener) -> Listener:
+        return Odd(inner, before=self._wait)
+
+    async def _wait(self) -> None:
+        self.reached.set()
+        await self.opened.wait()
+
+
+class _Kept(logging.Handler):
+    """What would be printed of other people's loggers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.said.append(record.getMessage())
+
+
 @contextmanager
 def no_secrets_logged() -> Iterator[list[Any]]:
     """What is logged meanwhile; it must not hold a token, a ticket or the signing secret."""
-    with capture_logs() as logs:
-        yield logs
-    said = repr(logs)
+    root = _Kept()
+    logging.getLogger().addHandler(root)
+    try:
+        with capture_logs() as logs:
+            yield logs
+    finally:
+        logging.getLogger().removeHandler(root)
+    said = repr((logs, root.said))
     for secret in (BOT_TOKEN, APP_TOKEN, SIGNING_SECRET):
         assert secret not in said, "a secret was logged"
     assert not re.search("ticket=[0-9a-f]", said), "a ticket was logged"
@@ -245,6 +320,16 @@ async def a_slack() -> AsyncIterator[tuple[SlackDouble, SlackApi]]:
         slack.workspace.add_channel("ops")
         async with SlackApi.opened(lambda: slack.bot_token, api_url=slack.api_url) as api:
             yield slack, api
+
+
+def settings_of_policy(policy: Policy) -> Settings:
+    """One pool, without anything that a cluster or a builder would need."""
+    pool = PoolSettings(cluster=PROD, pool=INFRA, recipe="gpu", policy=policy)
+    people = (
+        PersonSettings(name="ann", identities=(f"slack:{ANN}", "slack:U0ANN2")),
+        PersonSettings(name="cat", identities=(f"slack:{CAT}",)),
+    )
+    return Settings(pools=(pool,), clusters=(ClusterSettings(name=PROD),), people=people)
 
 
 def settings_of(

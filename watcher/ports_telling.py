@@ -40,14 +40,16 @@ class Sink(Protocol):
         """Changes exactly when what a reader would see changes."""
 
     async def post(
-        self, place: str, body: Body, *, nonce: str, thread: str, broadcast: bool
+        self, place: str, body: Body, *, nonce: str, sequence: int, thread: str, broadcast: bool
     ) -> str:
         """Say it anew; return the place's name of it. `thread`: in reply to that one.
+
+        `sequence` grows with every attempt at this letter, whichever replica makes it.
 
         Raise Transient (not said, or not known to be said: `find` tells), Refused for good.
         """
 
-    async def edit(self, place: str, ref: str, body: Body) -> None:
+    async def edit(self, place: str, ref: str, body: Body, *, sequence: int) -> None:
         """Replace what is said there. Raise Transient, or Refused if it is gone for good."""
 
     async def find(self, place: str, nonce: str, *, thread: str) -> str:

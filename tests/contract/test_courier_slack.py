@@ -202,7 +202,7 @@ async def test_a_second_replica_that_thaws_leaves_one_message(world: World) -> N
         (letter,) = (await world.outbox.delivered("u-7f3a")).values()
         card = world.card("awaiting 1 of 2")
         ref = await world.sink.post(
-            card.place, card.body, nonce=letter.trying, thread="", broadcast=False
+            card.place, card.body, nonce=letter.trying, sequence=1, thread="", broadcast=False
         )
         print_of = world.sink.fingerprint(card.body)
         await world.outbox.save("u-7f3a", replace(letter, ref=ref, sent=print_of, trying=""))

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from simulator.slack import SlackDouble
 from tests.chat import ANN, BOB, BOT_TOKEN, EVE, a_slack, no_secrets_logged
@@ -41,6 +43,7 @@ class Slack:
             self.place,
             a_notice(text),
             nonce=nonce or self.nonce(text),
+            sequence=1,
             thread=thread,
             broadcast=loud,
         )
@@ -69,7 +72,7 @@ async def slack() -> AsyncIterator[Slack]:
 
 async def test_a_letter_is_posted_without_previews_and_edited_in_place(slack: Slack) -> None:
     ts = await slack.post("it began")
-    await slack.sink.edit(slack.place, ts, a_notice("it is over"))
+    await slack.sink.edit(slack.place, ts, a_notice("it is over"), sequence=2)
     (message,) = slack.double.messages("ops")
     assert (message.ts, message.unfurl) == (ts, (False, False))
     assert "it is over" in str(message.blocks)
@@ -130,13 +133,15 @@ async def test_editing_what_is_gone_is_refused_for_good(slack: Slack) -> None:
     ts = await slack.post("gone")
     await slack.sink.take_back(slack.place, ts)
     with pytest.raises(SlackRefused) as caught:
-        await slack.sink.edit(slack.place, ts, a_notice("x"))
+        await slack.sink.edit(slack.place, ts, a_notice("x"), sequence=2)
     assert caught.value.error == "message_not_found"
 
 
 async def test_a_place_that_is_not_in_slack_is_refused(slack: Slack) -> None:
     with pytest.raises(Refused, match="no place in Slack"):
-        await slack.sink.post("webhook:x", a_notice("x"), nonce="0:x", thread="", broadcast=False)
+        await slack.sink.post(
+            "webhook:x", a_notice("x"), nonce="0:x", sequence=1, thread="", broadcast=False
+        )
 
 
 async def test_the_same_letter_has_the_same_fingerprint(slack: Slack) -> None:
@@ -212,6 +217,21 @@ async def test_a_limit_of_one_channel_is_no_limit_of_the_others(slack: Slack) ->
 async def test_a_page_instead_of_an_answer_is_tried_again(slack: Slack, status: int) -> None:
     slack.double.faults.status(status)
     assert isinstance(await refusal(slack), Transient)
+
+
+async def test_an_answer_that_is_not_slack_s_is_tried_again() -> None:
+    """A captive portal, or another web server behind a wrong address."""
+
+    async def portal(request: web.Request) -> web.Response:
+        return web.Response(text="please log in")
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", portal)
+    async with TestServer(app) as server:
+        url = str(server.make_url("/api/"))
+        async with SlackApi.opened(lambda: BOT_TOKEN, api_url=url) as api:
+            with pytest.raises(Transient, match="is not Slack's API"):
+                await api.call("chat.update", channel="C0", ts="1", text="x")
 
 
 async def test_slack_that_is_not_there_is_tried_again(slack: Slack) -> None:

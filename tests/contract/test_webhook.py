@@ -157,7 +157,7 @@ async def sink_to(
 
 
 async def post(sink: WebhookSink, body: Body = CARD, nonce: str = "1763452800:5f2c") -> str:
-    return await sink.post(PLACE, body, nonce=nonce, thread="", broadcast=False)
+    return await sink.post(PLACE, body, nonce=nonce, sequence=1, thread="", broadcast=False)
 
 
 # --- what arrives ---------------------------------------------------------------------------
@@ -166,7 +166,7 @@ async def post(sink: WebhookSink, body: Body = CARD, nonce: str = "1763452800:5f
 async def test_post_and_edit_send_the_whole_letter_under_one_id(receiver: Receiver) -> None:
     async with sink_to(hook(receiver)) as sink:
         ref = await post(sink)
-        await sink.edit(PLACE, ref, replace(CARD, line="done 14:02", state="done"))
+        await sink.edit(PLACE, ref, replace(CARD, line="done 14:02", state="done"), sequence=2)
     first, second = receiver.bodies
     assert (first["id"], first["kind"], first["subject"]) == (ref, "update", "u-7f3a")
     assert first["update"]["line"] == "awaiting 1 of 2"
@@ -208,7 +208,7 @@ async def test_each_kind_of_letter_says_what_it_is(
 async def test_details_are_not_sent_and_never_differ(receiver: Receiver) -> None:
     async with sink_to(hook(receiver)) as sink:
         assert await post(sink, Details(update="u1")) == "1763452800:5f2c"
-        await sink.edit(PLACE, "1763452800:5f2c", Details(update="u1", build="b1"))
+        await sink.edit(PLACE, "1763452800:5f2c", Details(update="u1", build="b1"), sequence=2)
         assert sink.fingerprint(Details(update="u1")) == sink.fingerprint(Details(update="u2"))
     assert receiver.got == []
 
@@ -419,7 +419,7 @@ def checks() -> Callable[..., bool]:
 
 
 def example() -> str:
-    sent = payload(CARD, letter_id="1763452800:5f2c", sequence=1763452800123, at=AT)
+    sent = payload(CARD, letter_id="1763452800:5f2c", sequence=7, at=AT)
     return json.dumps(sent, indent=2, ensure_ascii=False)
 
 

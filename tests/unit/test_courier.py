@@ -82,7 +82,7 @@ class Places:
         return repr(body)
 
     async def post(
-        self, place: str, body: Body, *, nonce: str, thread: str, broadcast: bool
+        self, place: str, body: Body, *, nonce: str, sequence: int, thread: str, broadcast: bool
     ) -> str:
         def act() -> str:
             ref = f"m{next(self.names)}"
@@ -91,7 +91,7 @@ class Places:
 
         return str(await self._do(Call("post", place, key_of(body), now()), act))
 
-    async def edit(self, place: str, ref: str, body: Body) -> None:
+    async def edit(self, place: str, ref: str, body: Body, *, sequence: int) -> None:
         def act() -> None:
             if self.said[ref].deleted:
                 raise Refused("message_not_found")
@@ -715,7 +715,7 @@ def test_what_another_replica_has_just_tried_is_left_alone_until_its_call_must_b
             await world.want("u", letter("card", "x"))
             await asyncio.sleep(10)
             await world.places.post(
-                C1, letter("card", "x").body, nonce=nonce, thread="", broadcast=False
+                C1, letter("card", "x").body, nonce=nonce, sequence=1, thread="", broadcast=False
             )
             await world.quiet()
         world.check()

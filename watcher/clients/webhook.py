@@ -72,7 +72,6 @@ class WebhookSink:
     ) -> None:
         self._hooks, self._clients, self._clock = hooks, clients, clock
         self._answer_seconds = answer_seconds
-        self._sequence = 0
 
     @classmethod
     @asynccontextmanager
@@ -105,15 +104,15 @@ class WebhookSink:
         return hashlib.sha256(_encoded(content(body))).hexdigest()
 
     async def post(
-        self, place: str, body: Body, *, nonce: str, thread: str, broadcast: bool
+        self, place: str, body: Body, *, nonce: str, sequence: int, thread: str, broadcast: bool
     ) -> str:
         """See `ports.Sink`. The nonce is the letter's id, and so its name there."""
-        await self._send(place, nonce, body)
+        await self._send(place, nonce, body, sequence)
         return nonce
 
-    async def edit(self, place: str, ref: str, body: Body) -> None:
+    async def edit(self, place: str, ref: str, body: Body, *, sequence: int) -> None:
         """See `ports.Sink`."""
-        await self._send(place, ref, body)
+        await self._send(place, ref, body, sequence)
 
     async def find(self, place: str, nonce: str, *, thread: str) -> str:
         """Nobody can be asked: it is sent again with the same id."""
@@ -122,24 +121,20 @@ class WebhookSink:
     async def take_back(self, place: str, ref: str) -> None:
         """What has the same id is the same letter."""
 
-    async def _send(self, place: str, letter_id: str, body: Body) -> None:
+    async def _send(self, place: str, letter_id: str, body: Body, sequence: int) -> None:
         hook = self._hooks.get(place.removeprefix(PREFIX))
         if hook is None or not place.startswith(PREFIX):
             raise WebhookRefused(f"{place[:80]} is no webhook that is configured", "unknown")
         if isinstance(body, Details):
             return  # they stand in the thread of a card; who receives cards asks the API
         now = self._clock.now()
-        sent = payload(body, letter_id=letter_id, sequence=self._next(now), at=now)
+        sent = payload(body, letter_id=letter_id, sequence=sequence, at=now)
         try:
             secret = hook.secret()
         except Refused as refusal:
             raise Transient(str(refusal), retry_after_seconds=SECRET_SECONDS) from refusal
         headers = signed(_encoded(sent), secret=secret, at=now)
         await self._request(hook, _encoded(sent), headers)
-
-    def _next(self, now: datetime) -> int:
-        self._sequence = max(self._sequence + 1, int(now.timestamp() * 1000))
-        return self._sequence
 
     async def _request(self, hook: Webhook, body: bytes, headers: Mapping[str, str]) -> None:
         # Errors name the receiver only: its address may be a secret.

@@ -85,11 +85,11 @@ class _Nowhere:
         return "nowhere"
 
     async def post(
-        self, place: str, body: Body, *, nonce: str, thread: str, broadcast: bool
+        self, place: str, body: Body, *, nonce: str, sequence: int, thread: str, broadcast: bool
     ) -> str:
         raise Refused(f"{place[:80]} is no place that is configured")
 
-    async def edit(self, place: str, ref: str, body: Body) -> None:
+    async def edit(self, place: str, ref: str, body: Body, *, sequence: int) -> None:
         raise Refused(f"{place[:80]} is no place that is configured")
 
     async def find(self, place: str, nonce: str, *, thread: str) -> str:
@@ -143,13 +143,11 @@ class Delivery:
     async def _post(self, lane: Lane, subject: str, due: Due) -> None:
         wanted, letter, place = due.wanted, due.letter, due.wanted.place
         sink, content = self._sink(place), self.fingerprint(due.wanted)
-        if letter.trying:
-            if await self._adopted(lane, subject, due):
-                return
-        else:
-            letter = await self.outbox.save(
-                subject, replace(letter, trying=self._new_nonce(), gone="", sent="")
-            )
+        if letter.trying and await self._adopted(lane, subject, due):
+            return
+        # Saved for each attempt: its version is the attempt's number, whoever makes it.
+        nonce = letter.trying or self._new_nonce()
+        letter = await self.outbox.save(subject, replace(letter, trying=nonce, gone="", sent=""))
         try:
             ref = await self._call_as_leader(
                 lane,
@@ -157,6 +155,7 @@ class Delivery:
                     place,
                     wanted.body,
                     nonce=letter.trying,
+                    sequence=letter.version,
                     thread=due.thread,
                     broadcast=wanted.broadcast,
                 ),
@@ -202,11 +201,11 @@ class Delivery:
 
     async def _edit(self, lane: Lane, subject: str, wanted: Wanted, letter: Delivered) -> None:
         sink, content = self._sink(wanted.place), self.fingerprint(wanted)
-        if letter.sent:
-            letter = await self.outbox.save(subject, replace(letter, sent=""))
+        letter = await self.outbox.save(subject, replace(letter, sent=""))
         try:
             await self._call_as_leader(
-                lane, lambda: sink.edit(wanted.place, letter.ref, wanted.body)
+                lane,
+                lambda: sink.edit(wanted.place, letter.ref, wanted.body, sequence=letter.version),
             )
         except Refused as refusal:
             after = replace(letter, sent=content)

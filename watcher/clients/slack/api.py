@@ -48,7 +48,15 @@ FOR_GOOD = frozenset(
 )
 """The same call gets the same answer. All other errors may pass: a token can be renewed, a scope
 added, Slack come back."""
-READS = frozenset({"usergroups.users.list", "conversations.history", "conversations.replies"})
+READS = frozenset(
+    {
+        "usergroups.list",
+        "usergroups.users.list",
+        "conversations.info",
+        "conversations.history",
+        "conversations.replies",
+    }
+)
 """Asked with a query, as the library's own methods do: not all of them read a JSON body."""
 CREDENTIALS_SECONDS = 60.0
 """A wrong token is tried again after this: somebody has to mend it first."""
@@ -121,6 +129,8 @@ class SlackApi:
             meaning = _meaning(method, error)
             self._note_pause(method, meaning)
             raise meaning from error
+        except AttributeError as error:  # the library's check trips over what is no JSON object
+            raise Transient("what answers is not Slack's API") from error
         except (aiohttp.ClientError, SlackClientError, TimeoutError, OSError) as error:
             why = str(error) or type(error).__name__
             raise Transient(f"Slack does not answer ({method}): {why}") from error

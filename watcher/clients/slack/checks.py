@@ -22,7 +22,6 @@ from watcher.clients.slack.diagnosis import (
     Finding,
     Level,
     answer_of,
-    asked,
     failed,
     of_word,
 )
@@ -78,7 +77,7 @@ class Checks:
         if self.bot is None:
             return [without]
         try:
-            me, headers = await asked(self.bot.call_with_headers("auth.test"))
+            me, headers = await self.bot.call_with_headers("auth.test")
         except OutsideError as error:
             self._unreachable = answer_of(error) is None
             return [failed("bot", error), without]
@@ -149,7 +148,7 @@ class Checks:
             why = f"a direct message ({uses}) cannot be looked into; name a channel instead"
             return Finding(Level.WARNING, what, why)
         try:
-            answer = await asked(self.bot.call("conversations.info", channel=channel))
+            answer = await self.bot.call("conversations.info", channel=channel)
         except OutsideError as error:
             return failed(what, error, uses)
         there = answer.get("channel") or {}
@@ -166,7 +165,7 @@ class Checks:
         if not named or not self._me or self.bot is None:
             return []
         try:
-            answer = await asked(self.bot.call("usergroups.list", include_disabled=True))
+            answer = await self.bot.call("usergroups.list", include_disabled=True)
         except OutsideError as error:
             return [failed("groups", error, ", ".join(named))]
         known = {str(group.get("id")): group for group in answer.get("usergroups", ())}
@@ -184,7 +183,7 @@ class Checks:
             why = f"{name} is disabled, so nobody counts as its member; enable it in Slack"
             return Finding(Level.FAILED, what, why)
         try:
-            answer = await asked(self.bot.call("usergroups.users.list", usergroup=group))
+            answer = await self.bot.call("usergroups.users.list", usergroup=group)
         except OutsideError as error:
             return failed(what, error, uses)
         members = frozenset(str(user) for user in answer.get("users", ()))
@@ -238,7 +237,7 @@ class Checks:
 
     async def _socket(self, app: SlackApi) -> Finding:
         try:
-            answer = await asked(app.call("apps.connections.open"))
+            answer = await app.call("apps.connections.open")
             hello = await self._greeted(str(answer.get("url", "")), app.client.proxy)
         except OutsideError as error:
             return failed("socket", error)

@@ -1,9 +1,8 @@
 """What an error of Slack's, or on the way to Slack, means, and what to do about it."""
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 import aiohttp
 from slack_sdk.errors import SlackApiError
@@ -95,14 +94,6 @@ class Meaning:
     why: str
     then: str
     passing: bool
-
-
-async def asked(call: Awaitable[Any]) -> Any:
-    """Return what it returns; raise OutsideError also for an answer the library trips over."""
-    try:
-        return await call
-    except AttributeError as error:  # slack_sdk, of a 200 that is plain text or a list
-        raise Transient("what answers is not Slack's API") from error
 
 
 def failed(what: str, error: OutsideError, about: str = "", *, after: str = "") -> Finding:

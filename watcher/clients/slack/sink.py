@@ -25,7 +25,7 @@ class SlackSink:
         return fingerprint(body)
 
     async def post(
-        self, place: str, body: Body, *, nonce: str, thread: str, broadcast: bool
+        self, place: str, body: Body, *, nonce: str, sequence: int, thread: str, broadcast: bool
     ) -> str:
         """See `ports.Sink`. `nonce` begins with the time of the first try, in epoch seconds."""
         said: dict[str, Any] = {
@@ -40,7 +40,7 @@ class SlackSink:
         answer = await self.api.call("chat.postMessage", **said)
         return str(answer["ts"])
 
-    async def edit(self, place: str, ref: str, body: Body) -> None:
+    async def edit(self, place: str, ref: str, body: Body, *, sequence: int) -> None:
         """See `ports.Sink`."""
         await self.api.call("chat.update", channel=_channel(place), ts=ref, **render(body))
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from watcher.clients.slack.diagnosis import Finding, Level, asked, failed
+from watcher.clients.slack.diagnosis import Finding, Level, failed
 from watcher.clients.slack.sink import PREFIX, SlackSink
 from watcher.core.letters import Notice, Severity
 from watcher.ports import Clock, OutsideError, Transient
@@ -30,7 +30,7 @@ class Trial:
         try:
             posted = await self._step("post", "a test message stands", self._post(nonce))
             if posted:
-                edit = self.sink.edit(self._place, posted, _body("edited"))
+                edit = self.sink.edit(self._place, posted, _body("edited"), sequence=2)
                 await self._step("edit", "it is edited", edit)
         finally:  # also of what was posted as somebody pressed Ctrl-C
             if posted or not self._refused():
@@ -63,7 +63,7 @@ class Trial:
         self, what: str, done: str, act: Awaitable[str | None], left: str = ""
     ) -> str | None:
         try:
-            result: str | None = await asked(act)
+            result: str | None = await act
         except OutsideError as error:
             self._found.append(failed(what, error, after=left))
             return None
@@ -72,7 +72,9 @@ class Trial:
 
     async def _post(self, nonce: str) -> str:
         body = _body("posted")
-        return await self.sink.post(self._place, body, nonce=nonce, thread="", broadcast=False)
+        return await self.sink.post(
+            self._place, body, nonce=nonce, sequence=1, thread="", broadcast=False
+        )
 
     async def _find(self, nonce: str, posted: str | None) -> str:
         ref = await self.sink.find(self._place, nonce, thread="")
