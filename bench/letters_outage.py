@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from bench.letters import awaiting, chat_settings
-from bench.letters_storm import courier_of, in_state, shown_by
+from bench.letters_courier import couriering
+from bench.letters_storm import in_state, shown_by
 from simulator.slack.double import SlackDouble
-from watcher.clients.slack.api import SlackApi
 from watcher.clients.store.embedded import embedded
 from watcher.clients.store.redis_connect import from_url
 from watcher.clients.store.redis_store import RedisStore
@@ -35,23 +35,17 @@ def run() -> dict[str, Any]:
 
 
 async def _measure(directory: Path) -> dict[str, Any]:
-    async with (
-        embedded(directory, alone=True) as server,
-        SlackDouble.start() as slack,
-        SlackApi.opened(lambda: slack.bot_token, api_url=slack.api_url) as api,
-    ):
+    async with embedded(directory, alone=True) as server, SlackDouble.start() as slack:
         channels = [slack.workspace.add_channel(f"outage-{n}").id for n in range(CHANNELS)]
         settings = chat_settings(*channels, approver="token:ann", pools=UPDATES, nudges=False)
         client = from_url(server.url)
         store = RedisStore(client)
-        async with asyncio.TaskGroup() as group:
-            courier = group.create_task(courier_of(settings, store, api).run())
+        with couriering(server.url, slack.api_url, slack.bot_token, UPDATES, *channels):
             await _before(settings, store, slack)
             await slack.down()
             await _changes(settings, store)
             await slack.up()
             found = await _after(settings, store, slack)
-            courier.cancel()
         await client.aclose()
     return found
 

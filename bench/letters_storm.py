@@ -8,7 +8,6 @@ the rate limit forces. What is counted is how much older than that a card's stat
 
 import asyncio
 import json
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -16,9 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.letters import awaiting, chat_settings
+from bench.letters_courier import Running, couriering
 from simulator.slack.double import SlackDouble
-from watcher.clients.slack.api import SlackApi
-from watcher.clients.slack.sink import SlackSink
 from watcher.clients.store.embedded import embedded
 from watcher.clients.store.redis_connect import from_url
 from watcher.clients.store.redis_store import RedisStore
@@ -26,21 +24,10 @@ from watcher.clock import SystemClock
 from watcher.core.update import Update
 from watcher.ports import Change
 from watcher.settings import Settings
-from watcher.telling.cards import Cards
-from watcher.telling.courier import Courier
-from watcher.telling.subjects import Subjects
-from watcher.telling.updates import UpdateLetters
 
 UPDATES, CHANNELS, STORM_SECONDS = 1000, 100, 60
 LETTERS = 2 * UPDATES // CHANNELS
 """In each channel: the age in seconds that one message a second forces."""
-
-
-@dataclass(slots=True)
-class Leading:
-    """This replica leads, all the time."""
-
-    is_ours: bool = True
 
 
 @dataclass(slots=True)
@@ -50,11 +37,9 @@ class Watch:
     changed: dict[str, list[float]] = field(default_factory=dict)
     late: float = 0.0
 
-    def change(self, update_id: str, at: float) -> int:
-        """Note a new state; return its number."""
-        times = self.changed.setdefault(update_id, [])
-        times.append(at)
-        return len(times) - 1
+    def change(self, update_id: str, at: float) -> None:
+        """Note a new state."""
+        self.changed.setdefault(update_id, []).append(at)
 
     def look(self, update_id: str, shown: int, now: float) -> None:
         """The message shows state `shown`: the next one is as old as it has not been shown."""
@@ -70,50 +55,23 @@ def run() -> dict[str, Any]:
 
 
 async def _measure(directory: Path) -> dict[str, Any]:
-    async with (
-        embedded(directory, alone=True) as server,
-        SlackDouble.start() as slack,
-        SlackApi.opened(lambda: slack.bot_token, api_url=slack.api_url) as api,
-    ):
+    async with embedded(directory, alone=True) as server, SlackDouble.start() as slack:
         channels = [slack.workspace.add_channel(f"storm-{n}").id for n in range(CHANNELS)]
         settings = chat_settings(*channels, approver="token:ann", pools=UPDATES, nudges=False)
         client = from_url(server.url)
-        store = RedisStore(client)
-        async with asyncio.TaskGroup() as group:
-            courier = group.create_task(courier_of(settings, store, api).run())
-            found = await _storm(settings, store, slack)
-            courier.cancel()
+        with couriering(server.url, slack.api_url, slack.bot_token, UPDATES, *channels) as courier:
+            found = await _storm(settings, RedisStore(client), slack, courier)
         await client.aclose()
     return found
 
 
-def courier_of(settings: Settings, store: RedisStore, api: SlackApi) -> Courier:
-    """The courier as the service joins it, for updates only."""
-    clock = SystemClock()
-    cards = Cards(settings, store, clock)
-
-    async def nothing(*_: str) -> Any:
-        raise AssertionError("only updates are marked here")
-
-    subjects = Subjects(
-        store=store, updates=UpdateLetters(settings, cards), fleet=nothing, digest=nothing
-    )
-    return Courier(
-        outbox=store.outbox,
-        sinks={"slack": SlackSink(api)},
-        letters_of=subjects.letters_of,
-        leadership=Leading(),
-        clock=clock,
-    )
-
-
-async def _storm(settings: Settings, store: RedisStore, slack: SlackDouble) -> dict[str, Any]:
+async def _storm(
+    settings: Settings, store: RedisStore, slack: SlackDouble, courier: Running
+) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
     watch, memory = Watch(), list[float]()
     updates = [awaiting(settings, number) for number in range(UPDATES)]
-    for update in updates:
-        watch.change(update.id, loop.time())
-        await store.commit([Change(job=in_state(update, 0), expected=0, due_in_seconds=None)], [])
+    await _change(store, watch, updates, 0)
     shown = shown_by(slack, settings)
     async with asyncio.timeout(120):
         # The first posts (card, details, the question) are not what is measured.
@@ -121,15 +79,12 @@ async def _storm(settings: Settings, store: RedisStore, slack: SlackDouble) -> d
             await asyncio.sleep(0.5)
     for update in updates:
         watch.changed[update.id] = [loop.time()]
-    began, calls = loop.time(), slack.calls.count("chat.update")
+    began, calls, used = loop.time(), slack.calls.count("chat.update"), courier.cpu_seconds()
     for second in range(1, STORM_SECONDS + 1):
-        for update in updates:
-            number = watch.change(update.id, loop.time())
-            job = in_state(update, number)
-            change = Change(job=job, expected=second, due_in_seconds=None)
-            await store.commit([change], [])
-        _look(watch, shown(), loop.time())
-        memory.append(_rss_mib())
+        await _change(store, watch, updates, second)
+        if second % 5 == 0:
+            _look(watch, shown(), loop.time())
+        memory.append(courier.rss_mib())
         await asyncio.sleep(max(0.0, began + second - loop.time()))
     lasted = loop.time() - began
     return {
@@ -139,9 +94,23 @@ async def _storm(settings: Settings, store: RedisStore, slack: SlackDouble) -> d
         "late_seconds": round(watch.late, 2),
         "edits_per_second": round((slack.calls.count("chat.update") - calls) / lasted, 1),
         "changes_per_second": round(UPDATES * STORM_SECONDS / lasted),
-        "rss_mib": round(memory[-1], 1),
+        "courier_cpu_percent": round(100 * (courier.cpu_seconds() - used) / lasted),
+        "courier_rss_mib": round(memory[-1], 1),
         "memory_growth_ratio": round(max(memory[-10:]) / max(memory[10:20]), 3),
     }
+
+
+async def _change(store: RedisStore, watch: Watch, updates: list[Update], number: int) -> None:
+    """Bring every update into its state of this number, some at a time."""
+    loop = asyncio.get_running_loop()
+
+    async def one(update: Update) -> None:
+        job = in_state(update, number)
+        await store.commit([Change(job=job, expected=number, due_in_seconds=None)], [])
+        watch.change(update.id, loop.time())
+
+    for at in range(0, len(updates), 25):
+        await asyncio.gather(*(one(update) for update in updates[at : at + 25]))
 
 
 def in_state(update: Update, number: int) -> Update:
@@ -169,11 +138,6 @@ def shown_by(slack: SlackDouble, settings: Settings) -> Callable[[], dict[str, i
 def _look(watch: Watch, shown: dict[str, int], now: float) -> None:
     for update_id, number in shown.items():
         watch.look(update_id, number, now)
-
-
-def _rss_mib() -> float:
-    pages = int(Path(f"/proc/{os.getpid()}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 if __name__ == "__main__":

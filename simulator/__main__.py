@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from simulator.demo.story import Screen
 
 OK, WRONG, UNUSABLE, LEFT = 0, 1, 2, 130
-LIVE_SPEED, LINES_SPEED = 50.0, 200.0
+LIVE_SPEED, LINES_SPEED, SLACK_SPEED = 50.0, 200.0, 100.0
+"""Slack takes one message a second: faster, and it would hardly be told of the nodes."""
 SLOWEST, FASTEST = 1.0, 1000.0
 """Faster than this the messages between the parts, not the cluster, would set the pace."""
 
@@ -90,10 +91,16 @@ def _parser() -> argparse.ArgumentParser:
         help="the first node to take the new image degrades; the pool is put back",
     )
     parser.add_argument(
+        "--slack",
+        action="store_true",
+        help="people are asked in a simulated Slack and answer there; as lines",
+    )
+    parser.add_argument(
         "--speed",
         type=_speed,
         metavar="N",
-        help=f"simulated seconds in a second (live: {LIVE_SPEED:.0f}, lines: {LINES_SPEED:.0f})",
+        help=f"simulated seconds in a second (live: {LIVE_SPEED:.0f}, lines: {LINES_SPEED:.0f}, "
+        f"with --slack: {SLACK_SPEED:.0f})",
     )
     parser.add_argument("--plain", action="store_true", help="lines even on a terminal")
     parser.add_argument(
@@ -160,11 +167,14 @@ async def _run(said: argparse.Namespace, directory: Path) -> int:
     from simulator.demo.story import Options, play
     from watcher import logs
 
-    is_live = not said.json and not said.plain and sys.stdout.isatty()
+    # A message in Slack needs more lines than a small terminal has below the pools.
+    is_live = not (said.json or said.plain or said.slack) and sys.stdout.isatty()
+    usual = SLACK_SPEED if said.slack else LIVE_SPEED if is_live else LINES_SPEED
     options = Options(
         yes=said.yes,
         fail_node=said.fail_node,
-        speed=said.speed or (LIVE_SPEED if is_live else LINES_SPEED),
+        slack=said.slack,
+        speed=said.speed or usual,
         port=said.port,
     )
     with ExitStack() as stack:

@@ -19,6 +19,8 @@ _REGISTRY = re.compile(r"127\.0\.0\.1:\d+/")
 _DIGEST = re.compile(r"(sha256:[0-9a-f]{12})[0-9a-f]{52}")
 JOB_SHOWN = 12
 """Characters of a job's id: all of an update's, enough of a build's."""
+MARGIN = "  ┃ "
+"""Before each line of what somebody reads in Slack."""
 _FOREIGN_NODES = tuple(f"{pool.name}-" for pool in POOLS if pool.name != POOL)
 
 
@@ -53,6 +55,9 @@ class PlainLines:
     def tell(self, happening: Happening) -> None:
         if is_told(happening):
             self._console.print(sentence(happening), markup=False)
+        if happening.kind == "slack":
+            for line in short(happening.detail).splitlines():
+                self._console.print(f"{MARGIN}{line}".rstrip(), markup=False)
 
     def show(self, scene: Scene) -> None: ...
 
@@ -75,7 +80,7 @@ def sentence(happening: Happening) -> str:
     parts = [f"{happening.at:%H:%M:%S} {job:<{JOB_SHOWN}}", " → ".join(filter(None, words))]
     if happening.by not in ("", "relayer"):
         parts.append(f"by {happening.by}")
-    if happening.detail and happening.kind != "node":
+    if happening.detail and happening.kind not in ("node", "slack"):
         parts.append(f"· {short(happening.detail)}")
     return " ".join(parts)
 

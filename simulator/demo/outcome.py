@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from simulator.demo.slack import DemoSlack
 from simulator.demo.world import CLUSTER, POOL, DemoWorld
 from watcher.bootstrap import App
 from watcher.core.build import Build, BuildState
@@ -26,6 +27,8 @@ class Outcome:
     audit: tuple[AuditEntry, ...]
     problems: tuple[str, ...]
     """Why this is not how the story should have ended."""
+    slack: Mapping[str, Any] | None = None
+    """What was said in Slack, in figures; None without one."""
 
     def summary(self) -> dict[str, Any]:
         """The last line of `--json`."""
@@ -34,10 +37,18 @@ class Outcome:
             "updates": list(self.updates),
             "audit": len(self.audit),
         }
+        said |= {"slack": dict(self.slack)} if self.slack is not None else {}
         return said | ({"problems": list(self.problems)} if self.problems else {})
 
 
-async def judged(app: App, world: DemoWorld, *, failing: bool, image_before: str) -> Outcome:
+async def judged(
+    app: App,
+    world: DemoWorld,
+    *,
+    failing: bool,
+    image_before: str,
+    slack: DemoSlack | None = None,
+) -> Outcome:
     """Ask everybody. `failing`: the pool was meant to be put back to `image_before`."""
     history = await app.store.history(CLUSTER, POOL, 100)
     updates = [stored.job for stored in history if isinstance(stored.job, Update)]
@@ -62,12 +73,16 @@ async def judged(app: App, world: DemoWorld, *, failing: bool, image_before: str
             lies += _running_lies(running, image_before, world.override())
             if world.cluster.pool(POOL)["spec"].get("paused"):
                 lies.append("the pool is still paused")
+        if slack is not None:
+            lies += slack.lies(update.id, update.state)
+            lies += _decision_lies(update, audit, slack)
     result = "failed" if lies or not updates else str(updates[0].state)
     return Outcome(
         result=result,
         updates=tuple(_told(update, audit, running) for update in updates),
         audit=audit,
         problems=tuple(problems + lies),
+        slack=slack.summary() if slack else None,
     )
 
 
@@ -99,6 +114,12 @@ def _audit_lies(update: Update, audit: Sequence[AuditEntry]) -> list[str]:
     wanted += ["RolledOut", "Soaked"] if update.state == DONE else ["WentWrong", "RolledBack"]
     missing = [event for event in wanted if event not in events]
     return [f"the audit trail of {update.id} lacks {', '.join(missing)}"] if missing else []
+
+
+def _decision_lies(update: Update, audit: Sequence[AuditEntry], slack: DemoSlack) -> list[str]:
+    """Whoever may not decide was turned away, and it is on record."""
+    turned_away = [e.by for e in audit if e.job == update.id and e.event == "ApproveDeclined"]
+    return [] if turned_away == [slack.refused()] else [f"declined were {turned_away}"]
 
 
 def _told(

@@ -1,19 +1,21 @@
 """The story: set the world up, run the real service in it, start an upgrade, see it through.
 
 The service is the one of `relayer run`, from `watcher.bootstrap.serve`; the story only plays the
-people around it: the administrator who upgrades the cluster, and whoever approves.
+people around it: the administrator who upgrades the cluster, and whoever approves, on the screen,
+on the page, or in Slack.
 """
 
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from simulator.demo.outcome import Outcome, judged
 from simulator.demo.scene import Happening, Scene, happenings, look
+from simulator.demo.slack import DemoSlack, NoAnswer, demo_slack
 from simulator.demo.world import CLUSTER, POOL, DemoWorld, demo_world, time_running
 from watcher.bootstrap import App, serve
 from watcher.clock import SystemClock
@@ -29,6 +31,8 @@ LOOK_SECONDS = 0.08
 UNATTENDED_SECONDS = 60.0
 SIMULATED_SECONDS = 4000.0
 """Two to three times what the whole story takes on the cluster's clock."""
+SAYING_SECONDS = 15.0
+"""How long is waited for the last words in Slack, which takes one message a second."""
 YES = "demo:--yes"
 KEYBOARD = "demo:keyboard"
 FAULT = "no space left on device (the demo's --fail-node)"
@@ -59,6 +63,8 @@ class Screen(Protocol):
 class Options:
     yes: bool = False
     fail_node: bool = False
+    slack: bool = False
+    """People are asked in a simulated Slack, and answer there."""
     speed: float = 150.0
     """Simulated seconds in a real one."""
     port: int = 0
@@ -141,6 +147,7 @@ class Story:
     options: Options
     keys: asyncio.Queue[str]
     leave: Leave
+    slack: DemoSlack | None = None
     image_before: str = field(init=False)
     _asked: bool = False
     _upgrading: bool = False
@@ -156,12 +163,14 @@ class Story:
         """Tell it to its end. Raise Left or DemoError."""
         loop = asyncio.get_running_loop()
         limit = UNATTENDED_SECONDS + SIMULATED_SECONDS / self.options.speed
-        until = loop.time() + limit if self.options.yes else float("inf")
+        unattended = self.options.yes or self.slack is not None
+        until = loop.time() + limit if unattended else float("inf")
         before: Scene | None = None
         while True:
             scene = await look(self.app)
             for happening in happenings(before, scene):
                 self.screen.tell(happening)
+            self._tell_slack(scene)
             self.screen.show(scene)
             if scene.update and scene.update.is_ended:
                 break
@@ -170,12 +179,33 @@ class Story:
             await self._play(scene)
             before = scene
             await self._key(scene.update)
+        await self._last_words()
         return await judged(
             self.app,
             self.world,
             failing=self.options.fail_node,
             image_before=self.image_before,
+            slack=self.slack,
         )
+
+    def _tell_slack(self, scene: Scene) -> None:
+        for happening in self.slack.news(scene.at) if self.slack else ():
+            self.screen.tell(happening)
+
+    async def _last_words(self) -> None:
+        """Let Slack be told everything, and read it; what is not said by then is judged."""
+        if self.slack is None:
+            return
+        loop = asyncio.get_running_loop()
+        until = loop.time() + SAYING_SECONDS
+        while await self.app.store.outbox.marked(1) and loop.time() < until:
+            self._tell_slack(await look(self.app))
+            await asyncio.sleep(LOOK_SECONDS)
+            self.leave.check()
+        scene = await look(self.app)
+        self._tell_slack(scene)
+        for happening in self.slack.thread(scene.at):
+            self.screen.tell(happening)
 
     async def _play(self, scene: Scene) -> None:
         """What people do of their own accord."""
@@ -192,10 +222,25 @@ class Story:
                 image = str(update.image)
                 self.world.cluster.degrade_next(when_image=image, pool=POOL, reason=FAULT)
                 self._tell("NodeWillFail", "the first infra node to take the new image will fail")
+            if self.slack is not None:
+                return
             if self.options.yes:
                 await self._decide("a", YES, update)
             else:
                 self.screen.ask(update, page_url(self.service.port, self.world.token))
+        if update and update.state is UpdateState.AWAITING_APPROVAL and self.slack is not None:
+            await self._click(self.slack, update)
+
+    async def _click(self, slack: DemoSlack, update: Update) -> None:
+        """What the people in Slack do, one after the other."""
+        if (found := slack.next_click(update.id)) is None:
+            return
+        user, click = found
+        self._tell("Clicked", f"@{user.name} presses Approve in Slack")
+        try:
+            await slack.click(click)
+        except NoAnswer as error:
+            raise DemoError(str(error)) from error
 
     async def _key(self, update: Update | None) -> None:
         """Wait a moment, or less if a key comes."""
@@ -208,7 +253,7 @@ class Story:
         self.leave.check()
         if key == "q":
             raise Left
-        if key in ("a", "r") and update and update.state in NOT_BEGUN:
+        if key in ("a", "r") and not self.slack and update and update.state in NOT_BEGUN:
             await self._decide(key, KEYBOARD, update)
 
     async def _decide(self, key: str, by: str, update: Update) -> None:
@@ -255,10 +300,12 @@ async def play(
         screen.tell(of_demo("SettingUp", f"{POOL} gets its layered image of {world.old.version}"))
         await layer_before(world, directory, leave)
         settings = world.settings_on(options.port)
-        async with (
-            time_running(world.cluster, options.speed),
-            serving(settings, leave) as service,
-        ):
+        async with AsyncExitStack() as stack:
+            slack = await stack.enter_async_context(demo_slack()) if options.slack else None
+            if slack is not None:
+                settings = slack.connected(settings, directory)
+            await stack.enter_async_context(time_running(world.cluster, options.speed))
+            service = await stack.enter_async_context(serving(settings, leave))
             story = Story(
                 world=world,
                 service=service,
@@ -266,6 +313,7 @@ async def play(
                 options=options,
                 keys=keys,
                 leave=leave,
+                slack=slack,
             )
             outcome = await story.run()
     screen.end(outcome)

@@ -3,6 +3,7 @@
 Who may is in `test_chat_rights`; what crashes and comes twice in `test_chat_saved`.
 """
 
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -240,8 +241,8 @@ async def test_a_button_of_another_update_decides_about_neither(chat: Chat, acti
     """As if somebody had made a button of two."""
     other = await chat.put(asks(id="u-9", pool="other"))
     message = await chat.asked()
-    text = str(message.blocks).replace('"u":"u-1"', '"u":"u-9"')
-    forged = replace(message, blocks=eval(text))  # it was printed from literals above
+    text = json.dumps(message.blocks).replace('\\"u-1\\"', '\\"u-9\\"')
+    forged = replace(message, blocks=json.loads(text))
     before = await chat.version("u-1"), await chat.version("u-9")
     value = choice(forged, "1h") if action == "snooze" else None
     assert await chat.slack.click(ANN, forged, action, value=value)
@@ -279,7 +280,8 @@ async def test_a_value_that_we_did_not_make_decides_nothing(chat: Chat, value: s
 
 async def test_a_button_that_nobody_knows_any_more_decides_nothing(chat: Chat) -> None:
     message = await chat.asked()
-    old = replace(message, blocks=eval(str(message.blocks).replace("'approve'", "'apply-now'")))
+    text = json.dumps(message.blocks).replace('"approve"', '"apply-now"')
+    old = replace(message, blocks=json.loads(text))
     before = await chat.version()
     assert await chat.slack.click(ANN, old, "apply-now")
     await chat.slack.ephemeral(ANN, contains="not known any more")
