@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from watcher.core.approval import CHAT, GROUP, Who
-from watcher.ports import Clock, Groups, OutsideError, Store
+from watcher.ports import Clock, Groups, OutsideError, Refused, Store
 from watcher.settings import Settings
 
 log = structlog.get_logger()
@@ -80,6 +80,8 @@ class SettingsDirectory:
         try:
             async with asyncio.timeout(LOOKUP_SECONDS):
                 return await self._looked_up(group)
+        except Refused as refusal:  # there is no such group any more: what is kept is over
+            return f"{group} cannot be looked up: {refusal}"
         except (OutsideError, TimeoutError) as error:
             if age is not None and age <= OLDEST:
                 return _read(kept)

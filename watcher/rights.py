@@ -5,6 +5,7 @@ pool's policy lists may act, and everybody where it lists nobody. Chat proves on
 from there one must be listed. A refused attempt is audited.
 """
 
+import asyncio
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -32,7 +33,7 @@ class Rights:
         if not places:
             where = f" in {scope}" if scope else ""
             await self._decline(what, scope, by, surface, f"no pool is configured{where}")
-        refusals = [await self._why_not(place, by) for place in places]
+        refusals = await asyncio.gather(*(self._why_not(place, by) for place in places))
         own = what == "Unfreeze" and await self._is_own(scope, by)
         enough = any if what == "Freeze" or own else all
         if not enough(refusal is None for refusal in refusals):
@@ -54,7 +55,8 @@ class Rights:
         there = timing.in_force(known, cluster, pool, now=self.clock.now())
         others = [f for f in there if f.scope == scope and not self._same_person(f.by, by)]
         places = [p for p in self.settings.pools if _is_in(p, scope)]
-        if others and any([await self._why_not(place, by) for place in places]):
+        refusals = await asyncio.gather(*(self._why_not(place, by) for place in places))
+        if others and any(refusals):
             because = (
                 f"{scope or 'everything'} is {timing.freeze_sentence(others[0])} already; to "
                 "change that one must be allowed to decide about all of its pools"

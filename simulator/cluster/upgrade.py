@@ -100,7 +100,7 @@ class VersionOperator:
             "completionTime": None,
             "version": release.version,
             "image": release.image,
-            "verified": False,
+            "verified": True,
         }
 
     def _notice(self, kind: Kind, before: Version | None, after: Version | None) -> None:

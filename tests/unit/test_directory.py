@@ -186,6 +186,15 @@ async def test_while_chat_fails_members_are_believed_for_a_while() -> None:
     assert (who.groups, who.unresolved) == ((OPS,), ())
 
 
+async def test_a_group_that_is_gone_has_no_members_whatever_is_kept() -> None:
+    book = Book(chat := Chat(SOPS={"UANN"}))
+    await book.known(OLDEST.total_seconds())
+    chat.fails = Refused("Slack has no usergroup SOPS")
+    who = await book.who()
+    assert who.groups == ()
+    assert "no usergroup" in who.unresolved[0]
+
+
 async def test_while_chat_fails_old_members_are_not_believed() -> None:
     book = Book(chat := Chat(SOPS={"UANN"}))
     await book.known(OLDEST.total_seconds() + 1)

@@ -10,6 +10,7 @@ from hypothesis import event, given
 from hypothesis import strategies as st
 
 from tests.facts import T0, a_policy, a_vote, an_update, digest, seconds
+from watcher.core.approval import ApprovalRules
 from watcher.core.build import BuildState
 from watcher.core.letters import Severity
 from watcher.core.update import UPDATE_ENDS, Policy, Update
@@ -274,3 +275,11 @@ def test_the_line_stays_until_its_next_step_and_is_another_then(
     assert at_that(between) == at_that(now)
     if step is not None:
         assert at_that(step) != at_that(now)
+
+
+def test_the_author_alone_is_one_of_two_under_the_two_person_rule() -> None:
+    rules = ApprovalRules(approvers=("ann", "bob"), two_person=True)
+    update = an_update(state=S.AWAITING_APPROVAL, policy=Policy(approval=rules))
+    assert line(replace(update, authors=("ann",))) == "awaiting 0 of 1"
+    voted = replace(update, authors=("ann",), votes=(a_vote(update, "ann"),))
+    assert line(voted) == "awaiting 1 of 2"

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from watcher.core import approval
 from watcher.core.build import BuildState
 from watcher.core.letters import Severity
-from watcher.core.update import Update
+from watcher.core.update import Update, missing
 from watcher.core.update_events import UpdateState as S
 
 STEPS = ((timedelta(minutes=5), 1), (timedelta(hours=1), 5), (timedelta.max, 30))
@@ -66,7 +66,9 @@ def line(
                 return f"snoozed until {clock(update.snoozed_until, zone, told=since(update))}"
             rules = update.policy.approval
             given = len(approval.voters(rules, update.binding, update.votes))
-            return f"awaiting {given} of {max(1, rules.quorum)}"
+            # Of what it takes: with the two-person rule that can be one more than the quorum.
+            takes = max(1, rules.quorum, given + (0 if rules.auto else missing(update)))
+            return f"awaiting {given} of {takes}"
         case S.SCHEDULED:
             at = scheduled_for(progress)
             if at is not None and at > now:
