@@ -76,11 +76,14 @@ class Scene:
 
 async def look(app: App) -> Scene:
     """Read everything that is shown. Raises the store's Transient."""
-    view = app.clusters[CLUSTER].view()
+    # What follows is read before what it follows from, so that a line never comes before its cause.
+    audit = tuple(await app.store.audit())
     history = await app.store.history(CLUSTER, POOL, 1)
     update = history[0].job if history and isinstance(history[0].job, Update) else None
     build = (await app.store.get(update.build)).job if update and update.build else None
     progress = await app.store.progress(update.id) if update else {}
+    views = await app.store.views()
+    view = app.clusters[CLUSTER].view()
     version = view.cluster_version
     newest = version.history[0] if version and version.history else None
     said = {c.type: c for c in version.conditions}.get("Progressing") if version else None
@@ -94,11 +97,11 @@ async def look(app: App) -> Scene:
             and newest.image == version.desired_image
         ),
         progress=said.message if said else "",
-        pools=_pools(view, await app.store.views()),
+        pools=_pools(view, views),
         update=update,
         build=build if isinstance(build, Build) else None,
         waiting=str(progress.get("waiting", "")),
-        audit=tuple(await app.store.audit()),
+        audit=audit,
     )
 
 

