@@ -71,7 +71,7 @@ async def open_app(
 ) -> AsyncIterator[App]:
     """Connect to everything but start nothing: the clusters' watches are for the caller to run.
 
-    `alone`: own the embedded server, as the service must; a command joins a running one.
+    `alone`: own the embedded server and speak to Slack, as the service must; commands do neither.
     Raise Refused for what a person must mend first (credentials, files), Transient for the store.
     """
     from watcher.clients.images import RegistryImages
@@ -84,7 +84,8 @@ async def open_app(
         )
         clusters = await clients.open_clusters(settings, stack, clock, on_change, patience)
         registry, client = await clients.open_registry(settings, stack, patience)
-        slack = await clients.open_slack(settings, stack)
+        # Commands need no token: they believe what the service has looked up.
+        slack = await clients.open_slack(settings, stack) if alone else None
         directory = SettingsDirectory(settings=settings, store=store, clock=clock, groups=slack)
         people = People(store=store, clock=clock, directory=directory)
         images = RegistryImages(client)

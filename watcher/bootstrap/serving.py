@@ -1,8 +1,9 @@
 """The running service: its parts, and how they end."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -20,6 +21,11 @@ from watcher.schedule import Schedule
 from watcher.service import Part, PartEnded, run
 from watcher.settings import Settings
 
+if TYPE_CHECKING:
+    from starlette.routing import Route
+
+    from watcher.metrics import Metrics
+
 log = structlog.get_logger()
 
 
@@ -36,7 +42,6 @@ async def serve(
 ) -> None:
     """Run the service until told to stop; `ready` is told the app and the port of its pages."""
     from watcher.metrics import Metrics
-    from watcher.web import make_app, serve_web
 
     metrics = Metrics()
     planning: Planning | None = None
@@ -61,27 +66,35 @@ async def serve(
             due_digests=telling.due_digests,
             refresh_groups=app.directory.refresh if app.slack else None,
         )
-
-        async def web() -> None:
-            def told(port: int) -> None:
-                log.info("ready", port=port, replica=app.replica)
-                if ready:
-                    ready(app, port)
-
-            pages = make_app(app, settings, metrics=metrics, doors=telling.routes)
-            await serve_web(pages, settings.web.host, settings.web.port, told)
-
         parts: dict[str, Part] = {
             "leadership": leadership.run,
             "planning": planning.run,
             "schedule": schedule.run,
-            "web": web,
+            "web": _web(app, metrics, telling.routes, ready),
             **telling.parts,
             **{f"watch {name}": _watched(c, planning) for name, c in app.clusters.items()},
             **_workers(app, metrics),
             **({"store server": _store_server(app, app.server_ended)} if app.server_ended else {}),
         }
         await run(parts, drain_seconds=settings.work.drain_seconds, stop=stop)
+
+
+def _web(
+    app: App, metrics: "Metrics", doors: Sequence["Route"], ready: Callable[[App, int], None] | None
+) -> Part:
+    async def web() -> None:
+        from watcher.web import make_app, serve_web
+
+        def told(port: int) -> None:
+            log.info("ready", port=port, replica=app.replica)
+            if ready:
+                ready(app, port)
+
+        said = app.settings.web
+        pages = make_app(app, app.settings, metrics=metrics, doors=doors)
+        await serve_web(pages, said.host, said.port, told)
+
+    return web
 
 
 def _store_server(app: App, ended: Part) -> Part:
