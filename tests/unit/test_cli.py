@@ -180,6 +180,17 @@ def test_check_config_prints_what_holds(shell: Shell) -> None:
     assert shell.json("check-config")["ok"] is True
 
 
+def test_check_config_names_secrets_that_are_not_here(shell: Shell) -> None:
+    shell.config.write_text(
+        "slack: {bot_token_file: /no/bot, app_token_file: /no/app, team: T1, app: A1,"
+        " channel: C1}\n"
+        "webhooks: [{name: pager, url: 'https://hooks.example.com/x', secret_file: /no/secret}]\n"
+    )
+    _, err = shell("check-config")
+    for missing in ("slack.bot_token_file", "slack.app_token_file", "secret_file of webhook pager"):
+        assert f"note: {missing}: /no/" in err
+
+
 def test_check_config_names_every_mistake(shell: Shell) -> None:
     shell.config.write_text("log_levl: x\nwork: {lease: 10x}\n")
     out, err = shell("check-config", code=2)

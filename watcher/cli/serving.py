@@ -60,6 +60,11 @@ def _missing(settings: Settings) -> Iterator[str]:
         *((f"registry.ca_files of {h}", path) for h, path in settings.registry.ca_files.items()),
         *((f"token_file of {t.name}", t.token_file) for t in settings.web.tokens),
         *((f"path of recipe {r.name}", r.path) for r in settings.recipes),
+        ("slack.bot_token_file", settings.slack.bot_token_file),
+        ("slack.app_token_file", settings.slack.app_token_file),
+        ("slack.signing_secret_file", settings.slack.signing_secret_file),
+        *((f"secret_file of webhook {h.name}", h.secret_file) for h in settings.webhooks),
+        *((f"ca_file of webhook {h.name}", h.ca_file) for h in settings.webhooks),
     ]
     for one in settings.clusters:
         for what in ("kubeconfig", "token_file", "ca_file"):
