@@ -90,6 +90,24 @@ def noted(job: Job, what: str, *, by: str, now: datetime, detail: str = "") -> A
     )
 
 
+def noted_of(
+    scope: str, what: str, *, by: str, now: datetime, detail: str, surface: str, job: str = ""
+) -> AuditEntry:
+    """Return the line about something of a scope (a freeze's: a pool, a cluster, "" for all)."""
+    cluster, _, pool = scope.partition("/")
+    return AuditEntry(
+        at=now,
+        job=job,
+        event=what,
+        by=by[:200],
+        state="",
+        detail=detail,
+        cluster=cluster,
+        pool=pool,
+        surface=surface,
+    )
+
+
 def _detail(job: Job, event: object) -> str:
     if until := getattr(event, "until", None):
         return f"until {until:%Y-%m-%d %H:%M} UTC"

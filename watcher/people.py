@@ -18,8 +18,8 @@ from watcher.core.timing import Freeze
 from watcher.core.transition import IllegalTransition
 from watcher.core.update import NOT_BEGUN, Update
 from watcher.core.update_events import Approved, Rejected, Snoozed, UpdateState, Voted
-from watcher.engine import audit_entry, noted, step
-from watcher.ports import AuditEntry, Change, Clock, Conflict, Directory, Store, Stored
+from watcher.engine import audit_entry, noted, noted_of, step
+from watcher.ports import Change, Clock, Conflict, Directory, Store, Stored
 
 TRIES = 5
 """How often a decision is tried anew when the record changed under it."""
@@ -192,7 +192,8 @@ class People:
         detail = "; ".join(
             filter(None, (reason, f"until {until:%Y-%m-%d %H:%M} UTC" if until else ""))
         )
-        entry = _of_scope(scope, "Held" if "/" in scope else "Frozen", by, now, detail, surface)
+        what = "Held" if "/" in scope else "Frozen"
+        entry = noted_of(scope, what, by=by, now=now, detail=detail, surface=surface)
         await self.store.freeze(made, entry)
         return made
 
@@ -200,7 +201,7 @@ class People:
         """Lift a freeze of exactly this scope. Raise Declined if there is none."""
         what = "Unheld" if "/" in scope else "Unfrozen"
         now = self.clock.now()
-        entry = _of_scope(scope, what, by, now, "", surface)
+        entry = noted_of(scope, what, by=by, now=now, detail="", surface=surface)
         if not await self.store.unfreeze(scope, entry):
             known = await self.store.freezes()
             on = [f for f in known if f.until is None or now < f.until]
@@ -244,7 +245,9 @@ class People:
         try:
             _, found = await self._update(update_id)
         except KeyError:
-            entry = _of_scope("", f"{what}Declined", by, self.clock.now(), because, surface)
+            entry = noted_of(
+                "", f"{what}Declined", by=by, now=self.clock.now(), detail=because, surface=surface
+            )
         else:
             entry = noted(found, f"{what}Declined", by=by, now=self.clock.now(), detail=because)
         await self.store.audit_only(replace(entry, by=by[:200], surface=surface))
@@ -342,20 +345,3 @@ def _approved_sentence(after: Update, short: int) -> str:
     if approval.only_authors(rules, after.binding, after.votes, authors=after.authors):
         return "counted; somebody who neither asked for it nor wrote its recipe must approve too"
     return f"counted; {short} more approval(s) needed"
-
-
-def _of_scope(
-    scope: str, what: str, by: str, now: datetime, detail: str, surface: str
-) -> AuditEntry:
-    cluster, _, pool = scope.partition("/")
-    return AuditEntry(
-        at=now,
-        job="",
-        event=what,
-        by=by[:200],
-        state="",
-        detail=detail,
-        cluster=cluster,
-        pool=pool,
-        surface=surface,
-    )

@@ -9,9 +9,11 @@ import asyncio
 from dataclasses import dataclass
 from typing import NoReturn
 
+from watcher import scopes
 from watcher.core import approval, timing
+from watcher.engine import noted_of
 from watcher.people import Declined
-from watcher.ports import AuditEntry, Clock, Directory, Refused, Store
+from watcher.ports import Clock, Directory, Refused, Store
 from watcher.settings import PoolSettings, Settings
 
 
@@ -29,7 +31,7 @@ class Rights:
         one of its pools may stop all of it (`Freeze`): stopping is the safe side. Whoever has
         stopped it may lift that again, so that no freeze is beyond everybody.
         """
-        places = [p for p in self.settings.pools if _is_in(p, scope)]
+        places = scopes.pools_in(self.settings, scope)
         if not places:
             where = f" in {scope}" if scope else ""
             await self._decline(what, scope, by, surface, f"no pool is configured{where}")
@@ -54,7 +56,7 @@ class Rights:
             return await self.check("Unfreeze", scope, by=by, surface=surface)
         there = timing.in_force(known, cluster, pool, now=self.clock.now())
         others = [f for f in there if f.scope == scope and not self._same_person(f.by, by)]
-        places = [p for p in self.settings.pools if _is_in(p, scope)]
+        places = scopes.pools_in(self.settings, scope)
         refusals = await asyncio.gather(*(self._why_not(place, by) for place in places))
         if others and any(refusals):
             because = (
@@ -81,21 +83,7 @@ class Rights:
     async def _decline(
         self, what: str, scope: str, by: str, surface: str, because: str
     ) -> NoReturn:
-        cluster, _, pool = scope.partition("/")
-        entry = AuditEntry(
-            at=self.clock.now(),
-            job="",
-            event=f"{what}Declined",
-            by=by[:200],
-            state="",
-            detail=because,
-            cluster=cluster,
-            pool=pool,
-            surface=surface,
-        )
+        now = self.clock.now()
+        entry = noted_of(scope, f"{what}Declined", by=by, now=now, detail=because, surface=surface)
         await self.store.audit_only(entry)
         raise Declined(because)
-
-
-def _is_in(place: PoolSettings, scope: str) -> bool:
-    return scope in ("", place.cluster, f"{place.cluster}/{place.pool}")

@@ -11,8 +11,9 @@ from datetime import datetime
 from watcher.core import moments, timing
 from watcher.core.timing import Freeze
 from watcher.core.windows import zone_of
+from watcher.engine import noted_of
 from watcher.people import Declined
-from watcher.ports import AuditEntry, Clock, Conflict, Store
+from watcher.ports import Clock, Conflict, Store
 from watcher.settings import PoolSettings, Settings
 
 
@@ -60,17 +61,9 @@ async def declined_is_audited(
     try:
         yield
     except (Declined, Conflict) as declined:
-        cluster, _, pool = scope.partition("/")
-        entry = AuditEntry(
-            at=clock.now(),
-            job=job,
-            event=f"{what}Declined",
-            by=by[:200],
-            state="",
-            detail=str(declined),
-            cluster=cluster,
-            pool=pool,
-            surface=surface,
+        said, now = str(declined), clock.now()
+        entry = noted_of(
+            scope, f"{what}Declined", by=by, now=now, detail=said, surface=surface, job=job
         )
         await store.audit_only(entry)
         raise

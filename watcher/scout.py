@@ -46,7 +46,7 @@ class Scout:
             now=self.clock.now(),
             freezes=tuple(await self.store.freezes()),
         )
-        said = preconditions.timing_of_update(scene, seen)
+        said = preconditions.timing_in(scene, seen)
         opens_at = timing.verdict(said, now=scene.now).opens_at
         return Look(seen, preconditions.unmet(scene), opens_at)
 

@@ -9,6 +9,15 @@ from watcher.ports import Refused
 MOST_BYTES = 4096
 
 
+def text_of(file: Path) -> str:
+    """Return the beginning of a file as it is; raise Refused if it cannot be read."""
+    try:
+        with file.open("rb") as opened:
+            return opened.read(MOST_BYTES).decode("ascii", errors="replace")
+    except OSError as error:
+        raise Refused(f"{file} cannot be read: {error.strerror}") from error
+
+
 def read(
     file: Path | None, variable: str, *, what: str, environment: Mapping[str, str] | None = None
 ) -> str:
@@ -16,10 +25,9 @@ def read(
     where = str(file) if file is not None else f"${variable}"
     if file is not None:
         try:
-            with file.open("rb") as opened:
-                text = opened.read(MOST_BYTES).decode("ascii", errors="replace")
-        except OSError as error:
-            raise Refused(f"{what}: {file} cannot be read: {error.strerror}") from error
+            text = text_of(file)
+        except Refused as error:
+            raise Refused(f"{what}: {error}") from error
     else:
         text = (os.environ if environment is None else environment).get(variable, "")
     text = text.strip()

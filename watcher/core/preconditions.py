@@ -5,7 +5,7 @@ in the way at once, not one at a time.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 from watcher.core import mco, order, timing
@@ -167,17 +167,30 @@ def timing_of(
     )
 
 
-def timing_of_update(scene: Scene, seen: Observation) -> Timing:
+def timing_of_update(
+    update: Update,
+    freezes: tuple[Freeze, ...],
+    *,
+    release_seen_at: datetime | None,
+    now: datetime,
+) -> Timing:
     """Return the same for one update; the stock image is no release that must have aged."""
-    update = scene.update
-    said = timing_of(update.policy, seen, scene.freezes, now=scene.now)
-    is_stock = update.kind is Kind.STOCK
-    return replace(
-        said,
-        min_age_seconds=0 if is_stock else said.min_age_seconds,
+    policy = update.policy
+    return Timing(
+        windows=policy.windows,
+        blackouts=policy.blackouts,
+        min_age_seconds=0 if update.kind is Kind.STOCK else policy.min_age_seconds,
+        freezes=timing.in_force(freezes, update.cluster, update.pool, now=now),
+        release_seen_at=release_seen_at,
         snoozed_until=update.snoozed_until,
         snoozed_by=update.snoozed_by,
     )
+
+
+def timing_in(scene: Scene, seen: Observation) -> Timing:
+    """Return it for the scene's update."""
+    seen_at = seen.release_seen_at
+    return timing_of_update(scene.update, scene.freezes, release_seen_at=seen_at, now=scene.now)
 
 
 def _closed(said: Timing, now: datetime) -> str | None:
@@ -221,7 +234,7 @@ PRECONDITIONS: tuple[Precondition, ...] = (
     lambda scene, seen: _updating(seen),
     _pullable,
     _in_order,
-    lambda scene, seen: _closed(timing_of_update(scene, seen), scene.now),
+    lambda scene, seen: _closed(timing_in(scene, seen), scene.now),
 )
 
 

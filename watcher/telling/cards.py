@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from watcher.core import approval, timing, windows
 from watcher.core.build import Build, BuildState
 from watcher.core.letters import Card, Details, Diff, EventLine, NodeLine, VoteLine
+from watcher.core.preconditions import timing_of_update
 from watcher.core.recipe_diff import diff
 from watcher.core.timing import Freeze, Timing
 from watcher.core.update import NOT_BEGUN, Update, missing
@@ -194,17 +195,8 @@ def _votes(update: Update) -> list[approval.Vote]:
 
 
 def _timing(facts: Facts) -> Timing:
-    update, policy = facts.update, facts.update.policy
-    is_stock = update.kind is Kind.STOCK
-    return Timing(
-        windows=policy.windows,
-        blackouts=policy.blackouts,
-        min_age_seconds=0 if is_stock else policy.min_age_seconds,
-        freezes=timing.in_force(facts.freezes, update.cluster, update.pool, now=facts.now),
-        release_seen_at=facts.release_seen_at,
-        snoozed_until=update.snoozed_until,
-        snoozed_by=update.snoozed_by,
-    )
+    seen_at = facts.release_seen_at
+    return timing_of_update(facts.update, facts.freezes, release_seen_at=seen_at, now=facts.now)
 
 
 def _next_window(opens: datetime | None, zone: ZoneInfo, facts: Facts) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 import structlog
 from starlette.requests import Request
 
+from watcher import secrets
 from watcher.ports import Refused
 from watcher.settings import TokenSettings, WebSettings
 from watcher.web.problems import Problem
@@ -23,7 +24,6 @@ log = structlog.get_logger()
 
 LEAST_LENGTH = 16
 """Shorter ones can be guessed: 16 random characters are beyond trying over a network."""
-MOST_BYTES = 4096
 CHALLENGE = {"WWW-Authenticate": 'Bearer realm="relayer"'}
 
 
@@ -114,7 +114,7 @@ class Access:
         said = source.said
         if said.token_file is not None:
             source.stamp = _stamp(said.token_file)
-            text, where = _file(said.token_file), str(said.token_file)
+            text, where = secrets.text_of(said.token_file), str(said.token_file)
         else:
             text, where = self.environment.get(said.token_env, ""), f"${said.token_env}"
         text = text.strip()
@@ -131,11 +131,3 @@ def _stamp(path: Path) -> tuple[int, ...]:
     except OSError:
         return ()
     return (seen.st_mtime_ns, seen.st_ino, seen.st_size)
-
-
-def _file(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return file.read(MOST_BYTES).decode("ascii", errors="replace")
-    except OSError as error:
-        raise Refused(f"{path} cannot be read: {error.strerror}") from error
