@@ -27,6 +27,7 @@ from watcher.core.cluster import (
 )
 from watcher.core.drift import Observation, RecipeSeen, Running
 from watcher.core.facts import ClusterName, Digest, PoolName, Pullspec, Repository
+from watcher.core.genuine import Ruling
 from watcher.core.lineage import Lineage
 from watcher.core.recipe import Recipe
 from watcher.core.release import Base, Release, ReleaseState, Stage
@@ -286,6 +287,7 @@ def an_observation(version: str = "4.16.3", **said: Any) -> Observation:
         "pool": a_pool(),
         "observed_at": T0,
         "release": a_release(version),
+        "genuine": Ruling(told="its signature is good"),
         "base": a_base(version),
         "recipe": RecipeSeen(name="gpu", digest=RECIPE_DIGEST, build_key=f"key of {version}"),
         "running": running(version),

@@ -11,10 +11,11 @@ from datetime import datetime
 from tests.facts import PROD, T0, a_pool, a_version, conditions, our_override, seconds, some_nodes
 from watcher.core import mco
 from watcher.core.cluster import ClusterView, MachineConfig, Meta, Node, OsImageUrls, Pool
-from watcher.core.facts import ClusterName, PoolName, Pullspec
+from watcher.core.facts import ClusterName, Digest, PoolName, Pullspec
+from watcher.core.genuine import Proof, Verdict
 from watcher.core.images import ImageFacts, Payload
 from watcher.core.update import Update
-from watcher.ports import BuildOrder, Conflict, Log, Refused
+from watcher.ports import BuildOrder, Conflict, Log, Refused, ReleaseSignatures
 
 
 class FixedClock:
@@ -204,6 +205,14 @@ class FakeCluster:
         self._maybe_fail("pull_secret")
         return b"{}"
 
+    async def release_signatures(self, release: Digest) -> ReleaseSignatures:
+        self._maybe_fail("release_signatures")
+        return ReleaseSignatures(keys={}, stores=(), signatures=())
+
+    async def trusted_cas(self) -> Mapping[str, str]:
+        self._maybe_fail("trusted_cas")
+        return {}
+
     def _note(self, pool: str, annotations: Mapping[str, str | None]) -> None:
         it = self.pools[pool]
         merged = {**it.meta.annotations, **annotations}
@@ -233,6 +242,9 @@ class FakeImages:
     not_pullable: dict[Pullspec, str] = field(default_factory=dict)
     fails: list[Exception] = field(default_factory=list)
 
+    def seen_from(self, cluster: ClusterName) -> "FakeImages":
+        return self
+
     async def payload(self, release: Pullspec) -> Payload:
         self._maybe_fail()
         if release not in self.payloads:
@@ -258,6 +270,19 @@ class FakeImages:
     def _maybe_fail(self) -> None:
         if self.fails:
             raise self.fails.pop(0)
+
+
+@dataclass
+class FakeSignatures:
+    """Finds every release genuine, but those it is told of."""
+
+    verdicts: dict[Pullspec, Verdict] = field(default_factory=dict)
+    asked: list[Pullspec] = field(default_factory=list)
+
+    async def verdict(self, cluster: ClusterName, release: Pullspec) -> Verdict:
+        self.asked.append(release)
+        good = Verdict(proof=Proof.GOOD, because="signed by the test key", source="cluster")
+        return self.verdicts.get(release, good)
 
 
 @dataclass

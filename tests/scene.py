@@ -26,7 +26,7 @@ from tests.facts import (
     release_image,
 )
 from tests.fake_store import FakeStore
-from tests.fakes import FakeCluster, FakeImages, FixedClock
+from tests.fakes import FakeCluster, FakeImages, FakeSignatures, FixedClock
 from watcher.core.changes import Mode
 from watcher.core.facts import ClusterName
 from watcher.core.images import Payload
@@ -80,6 +80,7 @@ class Scene:
         self.store = FakeStore(self.clock)
         self.cluster = FakeCluster(self.clock, override=self.runs, nodes=self.nodes)
         self.images = FakeImages()
+        self.signatures = FakeSignatures()
         for version in ("4.16.1", "4.16.3", "4.17.0"):
             self.images.payloads[release_image(version)] = payload(version)
         self.configure(self.policy)
@@ -105,6 +106,7 @@ class Scene:
             settings=self.settings,
             clusters=clusters,
             images=self.images,
+            signatures=self.signatures,
             load_recipe=lambda name: self.recipe,
             store=self.store,
         )

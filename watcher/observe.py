@@ -5,10 +5,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from watcher.core import lineage, mco
+from watcher.core import genuine, lineage, mco
 from watcher.core.cluster import ClusterView, MachineConfig, Pool
 from watcher.core.drift import MAX_AGE, Observation, RecipeBroken, RecipeSeen, Running
 from watcher.core.facts import ClusterName, Digest, Malformed, PoolName, Pullspec
+from watcher.core.genuine import Proof, Ruling, Verdict, Verify
 from watcher.core.lineage import Lineage
 from watcher.core.order import OtherPool
 from watcher.core.recipe import Recipe, build_key
@@ -23,7 +24,7 @@ from watcher.core.release import (
 from watcher.core.update import Update
 from watcher.core.update_events import Kind
 from watcher.core.update_events import UpdateState as S
-from watcher.ports import Cluster, Images, Refused, Store, Transient, Unseen
+from watcher.ports import Cluster, Images, Refused, Signatures, Store, Transient, Unseen
 from watcher.settings import Settings
 
 OTHERS_REMEMBERED = 20
@@ -42,6 +43,7 @@ class PoolObserver:
     settings: Settings
     clusters: Mapping[ClusterName, Cluster]
     images: Images
+    signatures: Signatures
     load_recipe: LoadRecipe
     store: Store
 
@@ -86,6 +88,7 @@ class PoolObserver:
             pool=pool,
             observed_at=view.observed_at,
             release=release,
+            genuine=await self._genuine(view, release),
             base=base,
             recipe=mine,
             running=await self._running(view, pool, version, architectures[:1]),
@@ -198,12 +201,26 @@ class PoolObserver:
         found = expected_base(view, pool, release, None)
         if isinstance(found, NeedsPayload):
             try:
-                payload = await self.images.payload(found.release)
+                payload = await self.images.seen_from(view.cluster).payload(found.release)
             except Refused as error:
                 return UnknownBase(f"release {release.desired.version} cannot be read: {error}")
             found = expected_base(view, pool, release, payload)
         assert not isinstance(found, NeedsPayload), "the payload was given"
         return found
+
+    async def _genuine(self, view: ClusterView, release: ReleaseState) -> Ruling:
+        """What follows from the signatures of the release that the pool shall get."""
+        setting = Verify(self.settings.release.verify)
+        if setting is Verify.OFF:
+            verdict = Verdict(proof=Proof.UNCHECKED, because="release.verify is off")
+        else:
+            verdict = await self.signatures.verdict(view.cluster, release.desired.image)
+        return genuine.ruling(
+            setting,
+            verdict,
+            version=release.desired.version,
+            taken_unverified=release.taken_unverified,
+        )
 
     async def _recipe(
         self, name: str, base: Base | UnknownBase, architectures: tuple[str, ...]

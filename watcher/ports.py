@@ -12,7 +12,8 @@ from typing import Protocol
 
 from watcher.core.cluster import ClusterView, Pool
 from watcher.core.drift import Observation
-from watcher.core.facts import ClusterName, PoolName, Pullspec, Repository
+from watcher.core.facts import ClusterName, Digest, PoolName, Pullspec, Repository
+from watcher.core.genuine import Verdict
 from watcher.core.images import ImageFacts, Payload
 from watcher.core.jobs import Job, JobKind
 from watcher.core.recipe import Recipe
@@ -292,6 +293,9 @@ class Observer(Protocol):
 class Images(Protocol):
     """Registries. Everything read is checked against its digest to the last byte."""
 
+    def seen_from(self, cluster: ClusterName) -> "Images":
+        """The same, with the mirrors, logins and certificate authorities of one cluster."""
+
     async def payload(self, release: Pullspec) -> Payload:
         """Read a release image; Refused if it is no release payload or was tampered with."""
 
@@ -303,6 +307,14 @@ class Images(Protocol):
     async def check_pullable(self, image: Pullspec, pull_secret: bytes) -> None:
         """Raise Refused unless manifest, configuration and layers can be read with this
         .dockerconfigjson, as a node would."""
+
+
+class Signatures(Protocol):
+    """Says whether a release is genuine."""
+
+    async def verdict(self, cluster: ClusterName, release: Pullspec) -> Verdict:
+        """What its signatures prove, with the keys and stores of this cluster. Raises nothing of
+        the ports: what cannot be asked is part of the verdict."""
 
 
 Log = Callable[[str], Awaitable[None]]
@@ -328,6 +340,8 @@ class BuildOrder:
     """Set on the image, and as annotations on its manifest."""
     created: datetime
     """Goes into the image, so that the same order gives the same digest."""
+    cluster: ClusterName = ClusterName("")
+    """Whose mirrors and logins the base is read with; empty: only the configured ones."""
 
 
 class Builder(Protocol):
@@ -345,6 +359,20 @@ class Builder(Protocol):
 
 
 # --- clusters -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReleaseSignatures:
+    """What a cluster holds for verifying releases, in namespace openshift-config-managed."""
+
+    keys: Mapping[str, bytes]
+    """``verifier-public-key-*`` → armored key, from the ConfigMaps annotated with
+    release.openshift.io/verification-config-map."""
+    stores: tuple[str, ...]
+    """Values of their ``store-*`` keys."""
+    signatures: tuple[bytes, ...]
+    """Of the digest asked for, from ConfigMaps labelled release.openshift.io/
+    verification-signatures."""
 
 
 class FieldConflict(Conflict):
@@ -383,3 +411,10 @@ class Cluster(Protocol):
 
     async def pull_secret(self) -> bytes:
         """The global pull secret: .dockerconfigjson of openshift-config/pull-secret."""
+
+    async def release_signatures(self, release: Digest) -> ReleaseSignatures:
+        """Keys, stores and the signatures of one release; Refused where they may not be read."""
+
+    async def trusted_cas(self) -> Mapping[str, str]:
+        """host[:port] → PEM: additionalTrustedCA of image.config.openshift.io `cluster`; empty if
+        none is named."""

@@ -164,7 +164,7 @@ class Gatherer:
             nodes=nodes,
             estimate_seconds=estimate,
             os_version=new,
-            signature=seen.release.signature,
+            signature=seen.genuine.told,
             from_image=running.image if running else "",
             from_release=running.lineage.release_version if running else "",
             from_base=str(running.lineage.base or "") if running else "",

@@ -84,6 +84,7 @@ class Service:
             settings=self.settings,
             clusters={PROD: self.scene.cluster},
             images=self.scene.images,
+            signatures=self.scene.signatures,
             load_recipe=lambda name: self.scene.recipe,
             store=self.store,
         )

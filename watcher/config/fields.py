@@ -222,6 +222,9 @@ CaFiles = Annotated[dict[str, FilePath], AfterValidator(_ca_files)]
 Target = Annotated[str, AfterValidator(_target)]
 RedisUrl = Annotated[str, AfterValidator(_redis_url)]
 ApiUrl = Annotated[str, _web_url("the token", "the token into a file and name token_file")]
+ServiceUrl = Annotated[
+    str, _web_url("what is asked and answered", "none: no login is ever sent there")
+]
 SlackApiUrl = Annotated[
     str,
     _web_url("the token", "the token into a file and name bot_token_file"),

@@ -23,6 +23,7 @@ from watcher.config.fields import (
     OurName,
     Part,
     RedisUrl,
+    ServiceUrl,
     Target,
     WholeDuration,
 )
@@ -72,6 +73,16 @@ class RegistryPart(Part):
     auth_file: FilePath = UNSET
     ca_files: CaFiles = UNSET
     plain_http: Hosts = UNSET
+    certs_dirs: list[FilePath] = UNSET
+    mirror_files: list[FilePath] = UNSET
+    requests_per_second: Annotated[float, Field(gt=0, le=10000)] = UNSET
+
+
+class ReleasePart(Part):
+    verify: Literal["require", "warn", "off"] = UNSET
+    keys: list[FilePath] = UNSET
+    signature_stores: list[ServiceUrl] = UNSET
+    graph_url: Annotated[ServiceUrl | Literal[""], Field()] = UNSET
 
 
 class RecipePart(Part):
@@ -135,6 +146,7 @@ class File(Part):
     log_level: Literal["debug", "info", "warning", "error"] = UNSET
     redis: RedisPart = UNSET
     registry: RegistryPart = UNSET
+    release: ReleasePart = UNSET
     web: WebPart = UNSET
     work: WorkPart = UNSET
     buildah: BuildahPart = UNSET

@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import assert_never
 
-from watcher.core.facts import Digest, Pullspec, Repository
+from watcher.core.facts import ClusterName, Digest, Pullspec, Repository
 from watcher.core.transition import IllegalTransition
 
 
@@ -88,6 +88,8 @@ class Build:
     state: BuildState = BuildState.QUEUED
     image: Pullspec | None = None
     ended_because: str = ""
+    cluster: ClusterName = ClusterName("")
+    """Whose pool wanted it first: with its mirrors and logins the base is read."""
 
     @property
     def is_ended(self) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from watcher.core.facts import ClusterName, PoolName
+from watcher.core.mirrors import MirrorRule
 
 OUR_PREFIX = "relayer.io/"
 """Annotations and labels of ours, on MachineConfigs, MachineConfigPools and images."""
@@ -46,6 +47,20 @@ class HistoryEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OfferedUpdate:
+    """One entry of status.availableUpdates, or of conditionalUpdates with its risks."""
+
+    version: str
+    image: str
+    channels: tuple[str, ...] = ()
+    url: str = ""
+    risks: tuple[str, ...] = ()
+    """Names of the risks; empty: recommended without condition."""
+    recommended: bool = True
+    """False: a condition says that a risk applies here, or that it is not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterVersion:
     meta: Meta
     desired_version: str
@@ -57,6 +72,14 @@ class ClusterVersion:
     history: tuple[HistoryEntry, ...] = ()
     conditions: tuple[Condition, ...] = ()
     observed_generation: int = 0
+    channel: str = ""
+    upstream: str = ""
+    """spec.upstream: the update service; empty: the public one."""
+    architecture: str = ""
+    """status.desired.architecture: ``Multi``, or empty."""
+    signature_stores: tuple[str, ...] | None = None
+    """spec.signatureStores; None: not written, so that the release's own stores count."""
+    offered: tuple[OfferedUpdate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,5 +195,7 @@ class ClusterView:
     os_image_urls: OsImageUrls | None = None
     machine_os_configs: Mapping[str, MachineOsConfig] = field(default_factory=dict)
     os_image_stream: OsImageStream | None = None
+    mirrors: tuple[MirrorRule, ...] = ()
+    """Of every ImageDigestMirrorSet, ImageTagMirrorSet and ImageContentSourcePolicy."""
     problems: tuple[str, ...] = ()
     """Sentences: kinds that cannot be read (403, not served though needed), with what to do."""

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from watcher.core import mco
 from watcher.core.cluster import MachineConfig, Pool
 from watcher.core.facts import ClusterName, Digest, PoolName
+from watcher.core.genuine import Ruling
 from watcher.core.lineage import Lineage
 from watcher.core.order import OtherPool
 from watcher.core.release import Base, ReleaseState, UnknownBase
@@ -48,6 +49,8 @@ class Observation:
     pool: Pool
     observed_at: datetime
     release: ReleaseState
+    genuine: Ruling
+    """What follows from the signatures of the desired release."""
     base: Base | UnknownBase
     recipe: RecipeSeen | RecipeBroken
     running: Running | None

@@ -39,8 +39,8 @@ class ReleaseState:
     completed: bool
     """history[0] is the desired image and Completed: only then may its base be applied."""
     sentence: str
-    signature: str = ""
-    """What the version operator found about the release's signature."""
+    taken_unverified: bool = False
+    """The version operator took the desired release without a good signature."""
 
 
 def _condition(cv: ClusterVersion, kind: str) -> tuple[str, str]:
@@ -49,17 +49,13 @@ def _condition(cv: ClusterVersion, kind: str) -> tuple[str, str]:
 
 def release_state(cv: ClusterVersion) -> ReleaseState:
     """Read ClusterVersion; raise Malformed unless it names a version and an image by digest."""
-    return replace(_release_state(cv), signature=_signature(cv))
+    return replace(_release_state(cv), taken_unverified=_taken_unverified(cv))
 
 
-def _signature(cv: ClusterVersion) -> str:
-    """Say what history[].verified says of the desired release (set once the CVO accepted it)."""
+def _taken_unverified(cv: ClusterVersion) -> bool:
+    """What history[].verified says of the desired release; written once the CVO accepted it."""
     entry = next((h for h in cv.history if h.image == cv.desired_image), None)
-    if entry is None:
-        return "not accepted by the cluster yet"
-    if entry.verified:
-        return "verified by the cluster's version operator"
-    return "NOT verified: the cluster took this release without a good signature"
+    return entry is not None and not entry.verified
 
 
 def _release_state(cv: ClusterVersion) -> ReleaseState:
