@@ -29,9 +29,10 @@ from watcher.clients.slack import answers
 from watcher.clients.slack.api import SlackApi
 from watcher.clients.slack.card import card
 from watcher.clients.slack.checks import HELLO_SECONDS, Checks
-from watcher.clients.slack.diagnosis import NEXT, Finding, Level
+from watcher.clients.slack.diagnosis import NEXT
 from watcher.clients.slack.scopes import SCOPES
 from watcher.config import load_text
+from watcher.findings import Finding, Level
 from watcher.ports import Clock
 from watcher.settings import Settings
 

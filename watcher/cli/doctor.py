@@ -14,9 +14,9 @@ from watcher.cli.exits import Code
 from watcher.cli.output import Format, say
 from watcher.clients.slack.api import SlackApi
 from watcher.clients.slack.checks import Checks, asks
-from watcher.clients.slack.diagnosis import Finding, Level
 from watcher.clock import SystemClock
 from watcher.core.approval import CHAT, GROUP, PERSON
+from watcher.findings import Finding, Level
 from watcher.ports import Refused
 from watcher.settings import Settings
 

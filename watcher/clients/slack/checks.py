@@ -19,8 +19,6 @@ from watcher.clients.slack.diagnosis import (
     MOST_CONNECTIONS,
     NEXT,
     REINSTALL,
-    Finding,
-    Level,
     answer_of,
     failed,
     of_word,
@@ -30,6 +28,7 @@ from watcher.clients.slack.sink import PREFIX, SlackSink
 from watcher.clients.slack.trial import Trial
 from watcher.core.approval import CHAT, GROUP, PERSON
 from watcher.core.changes import Change, Mode
+from watcher.findings import Finding, Level
 from watcher.ports import Clock, OutsideError, Transient
 from watcher.settings import PoolSettings, Settings
 

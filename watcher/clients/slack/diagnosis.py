@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 
 import aiohttp
 from slack_sdk.errors import SlackApiError
 
+from watcher.findings import Finding, Level
 from watcher.ports import OutsideError, Transient
 
 MOST_CONNECTIONS = 10
@@ -70,23 +70,6 @@ NEXT: Mapping[str, tuple[str, str]] = {
 """Slack's word for an error → what it means, and what to do. docs/slack.md lists the same."""
 PASSING = frozenset({"ratelimited", "internal_error", "fatal_error", "service_unavailable"})
 """Those that pass without anybody mending anything."""
-
-
-class Level(StrEnum):
-    OK = "ok"
-    WARNING = "warning"
-    FAILED = "failed"
-    SKIPPED = "skipped"
-    """Not checked; the sentence says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    level: Level
-    what: str
-    said: str
-    passing: bool = False
-    """With `failed`: the same may go well later, though nobody mends anything here."""
 
 
 @dataclass(frozen=True, slots=True)

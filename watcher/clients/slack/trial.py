@@ -5,9 +5,10 @@ from collections.abc import Awaitable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-from watcher.clients.slack.diagnosis import Finding, Level, failed
+from watcher.clients.slack.diagnosis import failed
 from watcher.clients.slack.sink import PREFIX, SlackSink
 from watcher.core.letters import Notice, Severity
+from watcher.findings import Finding, Level
 from watcher.ports import Clock, OutsideError, Transient
 
 DELETE_TRIES = 3
