@@ -3,10 +3,11 @@
 import gzip
 import json
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 
 import pytest
+from backports import zstd
 
 from simulator.registry import Fault
 from simulator.registry.images import (
@@ -41,6 +42,13 @@ OS_IMAGE = "quay.io/openshift-release-dev/ocp-v4.0-art-dev@sha256:" + "ab" * 32
 BLOBS = r"/v2/.*/blobs/sha256:.*"
 GOOD_METADATA = b'{"kind":"cincinnati-metadata-v0","version":"4.18.9"}'
 GOOD_REFERENCES = b'{"kind":"ImageStream","spec":{"tags":[]}}'
+
+
+def _asks_for_too_much_memory() -> bytes:
+    """A frame whose header wants a window of 2 GiB."""
+    options = {zstd.CompressionParameter.window_log: 31}
+    streaming = zstd.ZstdCompressor(options=options)
+    return streaming.compress(b"x" * 2000) + streaming.flush()
 
 
 @pytest.fixture
@@ -170,10 +178,24 @@ async def test_a_malformed_payload_is_refused(
         (gzip.compress(tar_of({"a": b"b" * 5000}))[:-20], "ends too early"),
         (gzip.compress(tar_of({"a": b"b" * 5000})[:3000]), "ends within an entry"),
         (b"\x1f\x8b\x08 and then no gzip", "malformed gzip"),
-        (b"\x28\xb5\x2f\xfd and so on", "zstd"),
+        (b"\x28\xb5\x2f\xfd and so on", "malformed zstd"),
+        (zstd.compress(tar_of({"a": b"b" * 5000}))[:-20], "ends too early"),
+        (zstd.compress(tar_of({"a": b"b" * 5000})[:3000]), "ends within an entry"),
+        (_asks_for_too_much_memory(), "Frame requires too much memory"),
         (b"", "no release-manifests/image-references"),
     ],
-    ids=["text", "compressed text", "half gzip", "half tar", "false gzip", "zstd", "empty"],
+    ids=[
+        "text",
+        "compressed text",
+        "half gzip",
+        "half tar",
+        "false gzip",
+        "false zstd",
+        "half zstd",
+        "half tar in zstd",
+        "zstd of 2 GiB window",
+        "empty",
+    ],
 )
 async def test_a_layer_that_cannot_be_read_is_refused(
     client: RegistryClient, registry: Running, layer: bytes, said: str
@@ -183,13 +205,25 @@ async def test_a_layer_that_cannot_be_read_is_refused(
         await read_payload(client, ref)
 
 
-@pytest.mark.parametrize("form", ["plain", "two members"])
+GOOD_ARCHIVE = tar_of({REFERENCES: GOOD_REFERENCES, METADATA: GOOD_METADATA})
+SKIPPED = b"\x50\x2a\x4d\x18\x04\x00\x00\x00abcd"
+"""A zstd frame to be skipped, as zstd:chunked has them."""
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        GOOD_ARCHIVE,
+        gzip.compress(GOOD_ARCHIVE[:700]) + gzip.compress(GOOD_ARCHIVE[700:]),
+        zstd.compress(GOOD_ARCHIVE),
+        zstd.compress(GOOD_ARCHIVE[:700]) + zstd.compress(GOOD_ARCHIVE[700:]),
+        SKIPPED + zstd.compress(GOOD_ARCHIVE),
+    ],
+    ids=["plain", "two gzip members", "zstd", "two zstd frames", "zstd after a skipped frame"],
+)
 async def test_layers_in_other_forms_are_read(
-    client: RegistryClient, registry: Running, form: str
+    client: RegistryClient, registry: Running, layer: bytes
 ) -> None:
-    archive = tar_of({REFERENCES: GOOD_REFERENCES, METADATA: GOOD_METADATA})
-    members = gzip.compress(archive[:700]) + gzip.compress(archive[700:])
-    layer = archive if form == "plain" else members
     found = await read_payload(client, await pushed(client, registry, packed(layer)))
     assert found.version == "4.18.9"
 
@@ -242,10 +276,11 @@ async def test_each_limit_is_kept_and_named(
         await read(client, registry, files, limits)
 
 
+@pytest.mark.parametrize("compress", [gzip.compress, zstd.compress], ids=["gzip", "zstd"])
 async def test_a_small_layer_that_inflates_without_end_is_stopped(
-    client: RegistryClient, registry: Running
+    client: RegistryClient, registry: Running, compress: Callable[[bytes], bytes]
 ) -> None:
-    bomb = gzip.compress(tar_of({"zeros": bytes(20_000_000)}))
+    bomb = compress(tar_of({"zeros": bytes(20_000_000)}))
     assert len(bomb) < 100_000
     ref = await pushed(client, registry, packed(bomb))
     with pytest.raises(TooLarge, match="inflates to more than"):

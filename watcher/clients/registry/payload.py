@@ -5,14 +5,14 @@ and ``release-metadata`` under ``release-manifests/``. Unlike it, the layer is h
 though both files come first in it: what is named here becomes the operating system of nodes.
 """
 
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
 import msgspec
 
 from watcher.clients.registry.errors import BadContent, NotFound, TooLarge, clean
+from watcher.clients.registry.inflating import Inflating
 from watcher.clients.registry.model import LINUX_AMD64, Descriptor, Manifest, Platform, decode
 from watcher.clients.registry.reader import Reader, choose
 from watcher.clients.registry.settings import Limits
@@ -22,9 +22,6 @@ from watcher.ports import Refused
 
 REFERENCES = "release-manifests/image-references"
 METADATA = "release-manifests/release-metadata"
-_GZIP, _ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
-_PIECE = 256 * 1024
-"""Inflated bytes held at a time."""
 
 
 class NoSuchTag(NotFound):
@@ -117,81 +114,48 @@ async def _files(
     what = f"last layer {layer.digest} of {manifest.ref}"
     if layer.size > limits.payload_layer:
         raise TooLarge(f"{what}: {layer.size} bytes; the layer limit is {limits.payload_layer}")
-    inflating = _Inflating(TarFiles(frozenset({REFERENCES, METADATA}), limits=limits), limits)
+    wanted = _Wanted(limits)
     problem: Refused | None = None
     blob = reader.blob(manifest.repository, layer.digest, size=layer.size)
     async with aclosing(blob) as chunks:
         async for chunk in chunks:
             if problem is None:
-                problem = _fed(inflating, chunk)
-    problem = problem or _fed(inflating, None)
+                problem = _fed(wanted, chunk)
+    problem = problem or _fed(wanted, None)
     if problem is not None:
         raise type(problem)(f"{what}: {problem}") from problem
-    return inflating.files.found
+    return wanted.files.found
 
 
-def _fed(inflating: "_Inflating", chunk: bytes | None) -> Refused | None:
+def _fed(wanted: "_Wanted", chunk: bytes | None) -> Refused | None:
     try:
-        inflating.close() if chunk is None else inflating.feed(chunk)
+        wanted.close() if chunk is None else wanted.feed(chunk)
     except (BadContent, TooLarge) as error:
         return error
     return None
 
 
-class _Inflating:
-    """Passes a layer on to `files`, inflated if need be, until these have what they want."""
+class _Wanted:
+    """The wanted files of a layer that is fed in; nothing is inflated once they are complete."""
 
-    def __init__(self, files: TarFiles, limits: Limits) -> None:
-        self.files = files
-        self._limit = limits.payload_inflated
-        self._inflated = 0
-        self._begin = b""
-        self._gzip: zlib._Decompress | None = None
-        self._known = False
+    def __init__(self, limits: Limits) -> None:
+        self.files = TarFiles(frozenset({REFERENCES, METADATA}), limits=limits)
+        self._inflating = Inflating(limits.payload_inflated)
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next compressed bytes; none are looked at once the files are complete."""
-        if not self._known:
-            self._begin += chunk
-            if len(self._begin) < len(_ZSTD):
-                return
-            chunk, self._begin = self._begin, b""
-            self._recognise(chunk)
-        for piece in self._pieces(chunk):
-            self._inflated += len(piece)
-            if self._inflated > self._limit:
-                raise TooLarge(f"inflates to more than the limit of {self._limit} bytes")
+        """Take the next compressed bytes."""
+        if not self.files.wants_more:
+            return
+        for piece in self._inflating.feed(chunk):
             self.files.feed(piece)
+            if not self.files.wants_more:
+                return
 
     def close(self) -> None:
         """Say that the layer is at its end; raise BadContent when its contents are not."""
-        if self.files.wants_more and self._gzip is not None and not self._gzip.eof:
-            raise BadContent("the gzip stream ends too early")
+        if self.files.wants_more and self._inflating.is_within_stream:
+            raise BadContent("the compressed stream ends too early")
         self.files.close()
-
-    def _recognise(self, start: bytes) -> None:
-        """By its first bytes, as other readers do: the media type of a layer is not reliable."""
-        if start.startswith(_ZSTD):
-            raise BadContent("compressed with zstd, which releases are not")
-        self._known = True
-        self._gzip = _gunzip() if start.startswith(_GZIP) else None
-
-    def _pieces(self, chunk: bytes) -> Iterator[bytes]:
-        if self._gzip is None:
-            yield chunk
-            return
-        while chunk and self.files.wants_more:
-            if self._gzip.eof:
-                self._gzip = _gunzip()  # a gzip file may have several members
-            try:
-                yield self._gzip.decompress(chunk, _PIECE)
-            except zlib.error as error:
-                raise BadContent(f"malformed gzip: {clean(error)}") from error
-            chunk = self._gzip.unused_data or self._gzip.unconsumed_tail
-
-
-def _gunzip() -> "zlib._Decompress":
-    return zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
 
 
 def _payload(ref: Pullspec, references: _References, metadata: _Metadata) -> ReleasePayload:
