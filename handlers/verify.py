@@ -16,16 +16,18 @@ class VerifyHandler:
     ) -> Verified | BuildFailed:
         """Compare every platform's image with the base it must stand on."""
         wrong: list[str] = []
+        images = self.images.seen_from(build.cluster)
         for platform in build.platforms:
             architecture = platform.partition("/")[2].partition("/")[0]
-            base = await self.images.facts(build.base, architecture)
-            result = await self.images.facts(action.image, architecture)
+            base = await images.facts(build.base, architecture)
+            result = await images.facts(action.image, architecture)
             expected = Expected(
                 image=action.image,
                 base=build.base,
                 architecture=architecture,
                 build_key=build.key,
                 recipe=build.recipe_digest,
+                platforms=build.platforms,
             )
             wrong += [f"{platform}: {why}" for why in verify(base, result, expected=expected)]
         if wrong:

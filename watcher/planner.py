@@ -338,6 +338,7 @@ class Planner:
             platforms=platforms(seen.architectures),
             created_at=now,
             changed_at=now,
+            cluster=seen.cluster,
         )
         return build, True
 
@@ -345,7 +346,7 @@ class Planner:
         if build.state is not BuildState.READY or build.image is None:
             return build.state is not BuildState.FAILED
         try:
-            return await self.images.exists(build.image)
+            return await self.images.seen_from(build.cluster).exists(build.image)
         except OutsideError:
             return True  # not known to be gone; the preconditions look again before it is applied
 

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from watcher.core.cluster import ClusterView, Pool
 from watcher.core.drift import Observation
-from watcher.core.facts import ClusterName, Digest, PoolName, Pullspec, Repository
+from watcher.core.facts import NO_CLUSTER, ClusterName, Digest, PoolName, Pullspec, Repository
 from watcher.core.genuine import Verdict
 from watcher.core.images import ImageFacts, Payload
 from watcher.core.jobs import Job, JobKind
@@ -340,7 +340,7 @@ class BuildOrder:
     """Set on the image, and as annotations on its manifest."""
     created: datetime
     """Goes into the image, so that the same order gives the same digest."""
-    cluster: ClusterName = ClusterName("")
+    cluster: ClusterName = NO_CLUSTER
     """Whose mirrors and logins the base is read with; empty: only the configured ones."""
 
 

@@ -174,7 +174,8 @@ class Gatherer:
 
     async def _os_version(self, image: str, seen: Observation) -> str:
         try:
-            facts = await self.images.facts(Pullspec(image), *seen.architectures[:1])
+            images = self.images.seen_from(seen.cluster)
+            facts = await images.facts(Pullspec(image), *seen.architectures[:1])
         except (OutsideError, Malformed):
             return ""
         return facts.labels.get(OS_VERSION, "")[:100]

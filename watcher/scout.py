@@ -55,7 +55,8 @@ class Scout:
         if update.kind is Kind.STOCK or update.image is None:
             return None
         try:
-            await self.images.check_pullable(update.image, await cluster.pull_secret())
+            images = self.images.seen_from(update.cluster)
+            await images.check_pullable(update.image, await cluster.pull_secret())
         except Refused as refusal:
             return str(refusal)
         return None

@@ -21,6 +21,7 @@ from simulator.cluster.machines import Pull
 from simulator.registry import Access, Account, SimulatedRegistry
 from simulator.registry.images import base_image, push_to, release_image
 from simulator.registry.store import Wrong
+from watcher.clients.access import Fixed
 from watcher.clients.images import RegistryImages
 from watcher.clients.registry import Credentials, RegistryClient
 from watcher.clients.registry import RegistrySettings as RegistryAccess
@@ -186,7 +187,7 @@ async def _pulling(registry: SimulatedRegistry, secret: bytes) -> AsyncIterator[
     """What a node does before it boots an image: read all of it with the cluster's pull secret."""
     access = RegistryAccess(insecure_hosts=frozenset({registry.host}), use_proxy_environment=False)
     async with RegistryClient.opened(access, Credentials.parse(secret)) as client:
-        images = RegistryImages(client)
+        images = RegistryImages(Fixed(client))
 
         async def pull(image: str) -> bool:
             await images.check_pullable(Pullspec.parse(image), secret)

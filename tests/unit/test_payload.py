@@ -46,7 +46,7 @@ GOOD_REFERENCES = b'{"kind":"ImageStream","spec":{"tags":[]}}'
 
 def _asks_for_too_much_memory() -> bytes:
     """A frame whose header wants a window of 2 GiB."""
-    options = {zstd.CompressionParameter.window_log: 31}
+    options = {int(zstd.CompressionParameter.window_log): 31}
     streaming = zstd.ZstdCompressor(options=options)
     return streaming.compress(b"x" * 2000) + streaming.flush()
 

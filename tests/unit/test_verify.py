@@ -53,6 +53,27 @@ def test_an_image_of_labels_alone_is_good() -> None:
     assert verify(BASE, replace(GOOD, diff_ids=BASE.diff_ids), expected=EXPECTED) == []
 
 
+BOTH = ("linux/amd64", "linux/arm64")
+
+
+def test_an_index_of_the_ordered_platforms_is_good() -> None:
+    good = replace(GOOD, platforms=("linux/arm64/v8", "linux/amd64"))
+    assert verify(BASE, good, expected=replace(EXPECTED, platforms=BOTH)) == []
+
+
+@pytest.mark.parametrize(
+    "found",
+    [("linux/amd64",), (*BOTH, "linux/s390x"), (*BOTH, "unnamed"), ("linux/amd64", "linux/s390x")],
+    ids=["one less", "one more", "one without a name", "another"],
+)
+def test_an_index_of_other_platforms_is_wrong(found: tuple[str, ...]) -> None:
+    wrong = verify(
+        BASE, replace(GOOD, platforms=found), expected=replace(EXPECTED, platforms=BOTH)
+    )
+    assert len(wrong) == 1
+    assert wrong[0].endswith("but linux/amd64, linux/arm64 was ordered")
+
+
 def test_the_platform_of_an_index_is_good() -> None:
     base = replace(BASE, image=Pullspec(f"r.example/rhcos@{digest(5)}"))
     good = replace(GOOD, labels={**GOOD.labels, BASE_DIGEST: digest(5)})

@@ -4,13 +4,23 @@ The configured logins, mirrors and authorities come first; those of the cluster 
 mirror sets, additionalTrustedCA) are added. Everything that reads or writes images asks here.
 """
 
-from collections.abc import Mapping
+import asyncio
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from watcher.clients.registry import Credentials, RegistryClient
+import structlog
+
+from watcher.clients.registry import BadContent, Credentials, RegistryClient
 from watcher.core.facts import ClusterName
 from watcher.core.mirrors import Mirrors
+from watcher.ports import Cluster, Refused, Transient
+
+log = structlog.get_logger()
+
+ASKED_AGAIN_SECONDS = 300.0
+"""A cluster's pull secret and authorities are read anew after this long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,3 +55,92 @@ class Fixed:
     async def client(self, cluster: ClusterName) -> RegistryClient:
         """See `Access`."""
         return self.one
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What a cluster's objects said, beside its mirrors, which its watches know."""
+
+    credentials: Credentials
+    trusted: Mapping[str, str]
+    until: float
+
+
+class ClusterAccess:
+    """`Access` over the watched clusters."""
+
+    def __init__(
+        self,
+        client: RegistryClient,
+        clusters: Mapping[ClusterName, Cluster],
+        configured: Ways,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`client` reaches registries in the configured ways."""
+        self._client = client
+        self._clusters = clusters
+        self._configured = configured
+        self._monotonic = monotonic
+        self._told: dict[ClusterName, _Told] = {}
+        self._asking: dict[ClusterName, asyncio.Lock] = {}
+        self._made: dict[ClusterName, tuple[Ways, RegistryClient]] = {}
+
+    async def ways(self, cluster: ClusterName) -> Ways:
+        """See `Access`. A cluster that is not known adds nothing."""
+        if cluster not in self._clusters:
+            return self._configured
+        told = await self._asked(cluster)
+        mine, theirs = self._configured, self._clusters[cluster].view().mirrors
+        return Ways(
+            credentials=Credentials.joined(mine.credentials, told.credentials),
+            mirrors=Mirrors.joined(mine.mirrors.rules, theirs),
+            trusted={**told.trusted, **mine.trusted},
+        )
+
+    async def client(self, cluster: ClusterName) -> RegistryClient:
+        """See `Access`."""
+        if cluster not in self._clusters:
+            return self._client
+        ways = await self.ways(cluster)
+        made = self._made.get(cluster)
+        if made is None or made[0] != ways:
+            client = self._client.using(
+                ways.credentials, mirrors=ways.mirrors, trusted=ways.trusted
+            )
+            made = self._made[cluster] = (ways, client)
+        return made[1]
+
+    async def _asked(self, cluster: ClusterName) -> _Told:
+        async with self._asking.setdefault(cluster, asyncio.Lock()):
+            told = self._told.get(cluster)
+            if told is None or self._monotonic() >= told.until:
+                told = self._told[cluster] = await self._ask(cluster, told)
+            return told
+
+    async def _ask(self, name: ClusterName, before: _Told | None) -> _Told:
+        cluster = self._clusters[name]
+        until = self._monotonic() + ASKED_AGAIN_SECONDS
+        try:
+            return _Told(await _logins(cluster), await _authorities(cluster), until)
+        except Transient:
+            if before is None:
+                raise
+            return before  # asked again the next time
+
+
+async def _logins(cluster: Cluster) -> Credentials:
+    """The cluster's pull secret; none where it may not or cannot be read."""
+    try:
+        return Credentials.parse(await cluster.pull_secret(), what="the cluster's pull secret")
+    except (Refused, BadContent) as error:
+        log.warning("pull_secret_not_used", cluster=cluster.name, cause=str(error))
+        return Credentials()
+
+
+async def _authorities(cluster: Cluster) -> Mapping[str, str]:
+    try:
+        return await cluster.trusted_cas()
+    except Refused as error:
+        log.warning("trusted_cas_not_used", cluster=cluster.name, cause=str(error))
+        return {}

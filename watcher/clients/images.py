@@ -1,44 +1,106 @@
 """Registries as the product sees them: releases, image facts, and whether a node could pull.
 
-What a digest names never changes, so what was read once is kept; nothing is kept for a tag.
+What a digest names never changes, so what was read once is kept: in memory, and in the store for
+the next process. Nothing is kept for a tag. Who asks for what somebody is reading waits for that.
 """
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable
-from typing import Any, TypeVar
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Generic, Protocol, Self, TypeVar
 
+from watcher.clients import image_records
+from watcher.clients.access import Access
 from watcher.clients.registry import (
     LINUX_AMD64,
     Credentials,
     Manifest,
     Platform,
-    RegistryClient,
     read_payload,
 )
-from watcher.core.facts import Pullspec
+from watcher.clients.registry.reader import choose
+from watcher.core.facts import NO_CLUSTER, ClusterName, Pullspec
 from watcher.core.images import ImageFacts, Payload
-from watcher.ports import Refused
+from watcher.ports import OutsideError, Refused
 
 T = TypeVar("T")
 KEPT = 256
 """Answers kept in memory: a release and two images for each of a good many pools."""
 
 
+class Memory(Protocol):
+    """What outlives the process: a part of `ports.Store`."""
+
+    async def keep(self, key: str, value: Mapping[str, object]) -> None: ...
+
+    async def kept(self, key: str) -> Mapping[str, object]: ...
+
+
+@dataclass(slots=True)
+class _Flight:
+    """Somebody is reading it."""
+
+    cluster: ClusterName
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    error: OutsideError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Form(Generic[T]):
+    """How a kind of answer is written into the store."""
+
+    write: Callable[[T], Mapping[str, object]]
+    read: Callable[[Mapping[str, object]], T]
+    """Raises ValueError, KeyError or TypeError for what another release of ours wrote."""
+
+
+@dataclass(slots=True)
+class _Shared:
+    """What all views of the registries have in common."""
+
+    memory: Memory | None
+    kept: OrderedDict[str, object] = field(default_factory=OrderedDict)
+    flights: dict[str, _Flight] = field(default_factory=dict)
+
+
 class RegistryImages:
     """`ports.Images` over the registry client."""
 
-    def __init__(self, client: RegistryClient) -> None:
-        self._client = client
-        self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+    def __init__(
+        self,
+        access: Access,
+        memory: Memory | None = None,
+        *,
+        cluster: ClusterName = NO_CLUSTER,
+    ) -> None:
+        self._access = access
+        self._cluster = cluster
+        self._shared = _Shared(memory)
+
+    def seen_from(self, cluster: ClusterName) -> Self:
+        """See `ports.Images`; what was read from one cluster serves all: it has the digest."""
+        view = type(self)(self._access, cluster=cluster)
+        view._shared = self._shared
+        return view
 
     async def payload(self, release: Pullspec) -> Payload:
         """See `ports.Images`."""
 
         async def read() -> Payload:
-            found = await read_payload(self._client, release)
-            return Payload(image=release, version=found.version, tags=dict(found.images))
+            client = await self._access.client(self._cluster)
+            found = await read_payload(client, release)
+            return Payload(
+                image=release,
+                version=found.version,
+                tags=dict(found.images),
+                annotations=found.annotations,
+                metadata=found.metadata,
+            )
 
-        return await self._once(("payload", release.digest), read)
+        form = _Form(image_records.of_payload, image_records.payload)
+        return await self._once(f"payload:{release}", read, form)
 
     async def facts(self, image: Pullspec, architecture: str = "amd64") -> ImageFacts:
         """See `ports.Images`."""
@@ -46,23 +108,29 @@ class RegistryImages:
         async def read() -> ImageFacts:
             return await self._facts(image, architecture)
 
-        return await self._once(("facts", image, architecture), read)
+        form = _Form(image_records.of_facts, image_records.facts)
+        return await self._once(f"image:{image}:{architecture}", read, form)
 
     async def exists(self, image: Pullspec) -> bool:
         """Asked anew each time: an image can be deleted."""
-        return await self._client.exists(image)
+        return await (await self._access.client(self._cluster)).exists(image)
 
     async def check_pullable(self, image: Pullspec, pull_secret: bytes) -> None:
         """See `ports.Images`; every platform of an index is checked."""
         credentials = Credentials.parse(pull_secret, what="the cluster's pull secret")
-        client = self._client.using(credentials)
+        client = (await self._access.client(self._cluster)).using(credentials)
         top = await client.manifest(image)
         for platform in _platforms(top):
             await client.readable(image, platform)
 
     async def _facts(self, image: Pullspec, architecture: str) -> ImageFacts:
-        manifest = await self._client.platform_manifest(image, Platform("linux", architecture))
-        config = await self._client.config_of(manifest)
+        client = await self._access.client(self._cluster)
+        top = await client.manifest(image)
+        manifest = top
+        if top.is_index:
+            entry = choose(top, Platform("linux", architecture))
+            manifest = await client.child(top, entry.descriptor)
+        config = await client.config_of(manifest)
         if config.architecture != architecture:
             raise Refused(f"{image} is for {config.architecture}, not for {architecture}")
         return ImageFacts(
@@ -74,17 +142,57 @@ class RegistryImages:
             labels=config.labels,
             annotations=manifest.annotations,
             created=config.created.isoformat() if config.created else "",
+            platforms=_named(top) if top.is_index else (str(config.platform),),
         )
 
-    async def _once(self, key: Hashable, read: Callable[[], Awaitable[T]]) -> T:
-        if key in self._kept:
-            self._kept.move_to_end(key)
-            kept: T = self._kept[key]
-            return kept
-        found = self._kept[key] = await read()
-        if len(self._kept) > KEPT:
-            self._kept.popitem(last=False)
+    async def _once(self, key: str, read: Callable[[], Awaitable[T]], form: _Form[T]) -> T:
+        """What is kept, or what one reader of all that ask for it at the same time reads."""
+        shared = self._shared
+        while key not in shared.kept:
+            flight = shared.flights.get(key)
+            if flight is None:
+                await self._fly(key, read, form)
+                continue
+            await flight.over.wait()
+            # Another cluster may have other logins and mirrors: its failure is not ours.
+            if flight.error and flight.cluster == self._cluster:
+                raise flight.error
+        shared.kept.move_to_end(key)
+        found: T = shared.kept[key]  # type: ignore[assignment]  # the key says of which kind
         return found
+
+    async def _fly(self, key: str, read: Callable[[], Awaitable[T]], form: _Form[T]) -> None:
+        shared = self._shared
+        flight = shared.flights[key] = _Flight(self._cluster)
+        try:
+            found: T = await self._remembered(key, read, form)
+            shared.kept[key] = found
+        except OutsideError as error:
+            flight.error = error
+            raise
+        finally:
+            del shared.flights[key]
+            flight.over.set()
+        if len(shared.kept) > KEPT:
+            shared.kept.popitem(last=False)
+
+    async def _remembered(self, key: str, read: Callable[[], Awaitable[T]], form: _Form[T]) -> T:
+        memory = self._shared.memory
+        if memory is None:
+            return await read()
+        try:
+            if said := await memory.kept(key):
+                return form.read(said)
+        except (OutsideError, ValueError, KeyError, TypeError, AttributeError):
+            pass  # a store that is away, or a record of another release: the registry has it too
+        found = await read()
+        with suppress(OutsideError):  # too large, or the store is away: read again next time
+            await memory.keep(key, form.write(found))
+        return found
+
+
+def _named(index: Manifest) -> tuple[str, ...]:
+    return tuple(str(entry.platform or "unnamed") for entry in index.entries)
 
 
 def _platforms(top: Manifest) -> list[Platform]:

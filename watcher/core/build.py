@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import assert_never
 
-from watcher.core.facts import ClusterName, Digest, Pullspec, Repository
+from watcher.core.facts import NO_CLUSTER, ClusterName, Digest, Pullspec, Repository
 from watcher.core.transition import IllegalTransition
 
 
@@ -88,7 +88,7 @@ class Build:
     state: BuildState = BuildState.QUEUED
     image: Pullspec | None = None
     ended_because: str = ""
-    cluster: ClusterName = ClusterName("")
+    cluster: ClusterName = NO_CLUSTER
     """Whose pool wanted it first: with its mirrors and logins the base is read."""
 
     @property

@@ -5,6 +5,8 @@ from typing import NewType, Self
 
 ClusterName = NewType("ClusterName", str)
 PoolName = NewType("PoolName", str)
+NO_CLUSTER = ClusterName("")
+"""Where something is of no cluster in particular."""
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 # Host and repository as in distribution/reference, without the tag: that is split off first.

@@ -34,6 +34,8 @@ class ImageFacts:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     created: str = ""
+    platforms: tuple[str, ...] = ()
+    """`linux/amd64` …: all that the image's digest has, where it names an index."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,3 +46,7 @@ class Payload:
     version: str
     tags: Mapping[str, str]
     """Tag name → pullspec, verbatim from release-manifests/image-references."""
+    annotations: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """Tag name → its annotations, of those that have any."""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    """Of release-manifests/release-metadata: url, release.openshift.io/architecture."""

@@ -35,6 +35,8 @@ class Expected:
     architecture: str
     build_key: str
     recipe: Digest
+    platforms: tuple[str, ...] = ()
+    """Of the whole build: what the image's digest must have, no less and no more."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Others that were ordered."""
 
@@ -61,7 +63,18 @@ def _identity(base: ImageFacts, result: ImageFacts, expected: Expected) -> list[
         wrong.append(f"{expected.base.digest} was ordered, but the base is {base.image.digest}")
     if result.manifest_digest == base.manifest_digest:
         wrong.append("the image is the base itself: nothing was added")
+    ordered, found = _plain(expected.platforms), _plain(result.platforms)
+    if ordered and found and ordered != found:
+        wrong.append(
+            f"the image is for {', '.join(sorted(map(_said, found)))}, "
+            f"but {', '.join(sorted(ordered))} was ordered"
+        )
     return wrong
+
+
+def _plain(platforms: tuple[str, ...]) -> set[str]:
+    """Operating system and architecture; a variant is the builder's to name."""
+    return {"/".join(platform.split("/")[:2]) for platform in platforms}
 
 
 def _layers(base: ImageFacts, result: ImageFacts) -> list[str]:
