@@ -19,14 +19,11 @@ from watcher.core.transition import IllegalTransition
 from watcher.core.update import NOT_BEGUN, Update
 from watcher.core.update_events import Approved, Rejected, Snoozed, UpdateState, Voted
 from watcher.engine import audit_entry, noted, noted_of, step
+from watcher.errors import Declined
 from watcher.ports import Change, Clock, Conflict, Directory, Store, Stored
 
 TRIES = 5
 """How often a decision is tried anew when the record changed under it."""
-
-
-class Declined(Exception):
-    """The decision was understood and does not count; the sentence says why. Nothing changed."""
 
 
 class AsNamed:

@@ -28,8 +28,9 @@ from watcher.core.release import Base
 from watcher.core.update import NOT_BEGUN, Background, Policy, Update
 from watcher.core.update_events import Kind, Superseded, UpdateState
 from watcher.engine import audit_entry, noted, step
+from watcher.errors import Declined
 from watcher.observe import platforms
-from watcher.people import Declined, People
+from watcher.people import People
 from watcher.ports import (
     AuditEntry,
     Change,

@@ -1,7 +1,7 @@
 """What the service needs from the outside world, in its own words.
 
 Each port is small and speaks in domain values; no client library shows through.
-An implementation raises only the errors below: an error's class says what to do about it.
+An implementation raises only errors of `watcher.errors`, and those below.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -18,30 +18,19 @@ from watcher.core.images import ImageFacts, Payload
 from watcher.core.jobs import Job, JobKind
 from watcher.core.recipe import Recipe
 from watcher.core.timing import Freeze
+from watcher.errors import Conflict, OutsideError, Refused, Transient
 from watcher.ports_telling import Directory, Groups, Outbox, Sink
 
-__all__ = ["Directory", "Groups", "Outbox", "Sink"]  # told of by the same name as the other ports
-
-
-class OutsideError(Exception):
-    """Something beyond this process failed."""
-
-
-class Transient(OutsideError):
-    """Trying the same thing again later can work: timeout, 429, 5xx, leader election."""
-
-    def __init__(self, what: str, *, retry_after_seconds: float | None = None) -> None:
-        super().__init__(what)
-        self.retry_after_seconds = retry_after_seconds
-        """What the other side named, if it did."""
-
-
-class Refused(OutsideError):
-    """The other side understood and said no (401, 403, 404, 422, a bad digest): tell, no retry."""
-
-
-class Conflict(OutsideError):
-    """Someone else changed it first: read again, decide again."""
+__all__ = [  # told of by the same name as what is defined here
+    "Conflict",
+    "Directory",
+    "Groups",
+    "Outbox",
+    "OutsideError",
+    "Refused",
+    "Sink",
+    "Transient",
+]
 
 
 class LeaseLost(Conflict):

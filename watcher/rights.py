@@ -12,7 +12,7 @@ from typing import NoReturn
 from watcher import scopes
 from watcher.core import approval, timing
 from watcher.engine import noted_of
-from watcher.people import Declined
+from watcher.errors import Declined
 from watcher.ports import Clock, Directory, Refused, Store
 from watcher.settings import PoolSettings, Settings
 

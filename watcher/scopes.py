@@ -12,7 +12,7 @@ from watcher.core import moments, timing
 from watcher.core.timing import Freeze
 from watcher.core.windows import zone_of
 from watcher.engine import noted_of
-from watcher.people import Declined
+from watcher.errors import Declined
 from watcher.ports import Clock, Conflict, Store
 from watcher.settings import PoolSettings, Settings
 

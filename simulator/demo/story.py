@@ -21,7 +21,7 @@ from watcher.bootstrap import App, serve
 from watcher.clock import SystemClock
 from watcher.core.update import NOT_BEGUN, Update
 from watcher.core.update_events import UpdateState
-from watcher.people import Declined
+from watcher.errors import Declined
 from watcher.settings import Settings
 
 SETUP_SPEED = 3000.0

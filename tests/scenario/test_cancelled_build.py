@@ -9,7 +9,7 @@ from tests.scenario.service import running, update_in
 from tests.scenario.world import CLUSTER, INFRA, until, world
 from watcher.core.build import Build
 from watcher.core.jobs import JobKind
-from watcher.people import Declined
+from watcher.errors import Declined
 
 
 async def test_a_cancelled_build_stops_and_can_be_asked_for_again(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from watcher.cli import main
 from watcher.cli.exits import Code, explain
 from watcher.core.jobs import JobKind
 from watcher.core.update_events import UpdateState
-from watcher.people import Declined
+from watcher.errors import Declined
 from watcher.ports import AuditEntry, Conflict, Refused, Store, Transient
 
 

@@ -11,7 +11,8 @@ from tests.fakes import FixedClock
 from watcher.core.approval import AUTO, ApprovalRules
 from watcher.core.update import Policy, Update
 from watcher.core.update_events import UpdateState
-from watcher.people import Declined, People
+from watcher.errors import Declined
+from watcher.people import People
 from watcher.ports import AuditEntry, Change, Conflict
 
 S = UpdateState

@@ -18,7 +18,8 @@ from watcher.core.timing import Freeze
 from watcher.core.update import MOST_SNOOZE, Policy, Update, step
 from watcher.core.update_events import ClearForApply, Superseded, UpdateState
 from watcher.directory import SettingsDirectory
-from watcher.people import Declined, Outcome, People
+from watcher.errors import Declined
+from watcher.people import Outcome, People
 from watcher.ports import AuditEntry, Change, Later, Transient
 from watcher.settings import PersonSettings, Settings
 

@@ -24,7 +24,7 @@ from watcher.core.update_events import (
     Superseded,
     UpdateState,
 )
-from watcher.people import Declined
+from watcher.errors import Declined
 from watcher.planner import RELAYER
 from watcher.ports import AuditEntry, Change, Conflict, Transient
 

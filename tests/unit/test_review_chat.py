@@ -15,7 +15,7 @@ from watcher.core.approval import ApprovalRules
 from watcher.core.update import Policy
 from watcher.core.update_events import UpdateState
 from watcher.directory import SettingsDirectory
-from watcher.people import Declined
+from watcher.errors import Declined
 from watcher.ports import Change, Refused
 from watcher.settings import Settings
 

@@ -19,7 +19,8 @@ from watcher.core.update_events import (
     UpdateEvent,
     UpdateState,
 )
-from watcher.people import Declined, People
+from watcher.errors import Declined
+from watcher.people import People
 from watcher.ports import AuditEntry, Change
 
 AUTO = a_policy(auto=True)

@@ -11,7 +11,7 @@ from watcher.core.approval import ApprovalRules
 from watcher.core.facts import ClusterName, PoolName
 from watcher.core.timing import Freeze
 from watcher.directory import SettingsDirectory
-from watcher.people import Declined
+from watcher.errors import Declined
 from watcher.ports import AuditEntry
 from watcher.rights import Rights
 from watcher.settings import PersonSettings, PoolSettings, Settings

@@ -15,7 +15,8 @@ from watcher.core import timing
 from watcher.core.approval import CHAT
 from watcher.core.moments import next_window, parse_until
 from watcher.core.update import Update
-from watcher.people import Declined, People
+from watcher.errors import Declined
+from watcher.people import People
 from watcher.planner import Planner
 from watcher.ports import Clock, Store
 from watcher.ports_telling import Command, Content, Reply

@@ -14,7 +14,8 @@ from watcher.clients.slack import answers, modals
 from watcher.core.approval import CHAT
 from watcher.core.facts import Digest, Malformed
 from watcher.core.moments import next_window, parse_until
-from watcher.people import Declined, Outcome, People
+from watcher.errors import Declined
+from watcher.people import Outcome, People
 from watcher.planner import Planner
 from watcher.ports import Meter
 from watcher.ports_telling import Click, Command, Content, Heard, Listener, Reply, Submitted

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from watcher.core.facts import ClusterName, PoolName
 from watcher.core.update import Update
-from watcher.people import Declined
+from watcher.errors import Declined
 from watcher.ports import Store
 from watcher.settings import PoolSettings, Settings
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from watcher.clients.slack import answers
-from watcher.people import Declined
+from watcher.errors import Declined
 from watcher.ports import Conflict, OutsideError
 from watcher.ports_telling import Content, Reply
 

@@ -35,9 +35,9 @@ def common(
 @app.command()
 def run(ctx: typer.Context, config: Config = None) -> None:
     """Run the service until told to stop."""
-    from watcher.cli import serving, session
+    from watcher.cli import running, serving
 
-    session.carry_out(ctx, config, serving.run)
+    running.carry_out(ctx, config, serving.run)
 
 
 @app.command(
@@ -54,9 +54,9 @@ def demo(ctx: typer.Context) -> None:
 @app.command()
 def status(ctx: typer.Context, config: Config = None, output: Output = Format.TABLE) -> None:
     """Show pools, active updates, recent ends."""
-    from watcher.cli import looking, session
+    from watcher.cli import looking, running
 
-    session.carry_out(ctx, config, lambda s: looking.status(s, output))
+    running.carry_out(ctx, config, lambda s: looking.status(s, output))
 
 
 @app.command()
@@ -70,9 +70,9 @@ def plan(
 
     Names what stands in the way of applying it now. Changes nothing.
     """
-    from watcher.cli import looking, session
+    from watcher.cli import looking, running
 
-    session.carry_out(ctx, config, lambda s: looking.plan(s, pool, output))
+    running.carry_out(ctx, config, lambda s: looking.plan(s, pool, output))
 
 
 @app.command()
@@ -90,9 +90,9 @@ def rebuild(
 
     Also of what was rejected or rolled back before. Its policy says who approves.
     """
-    from watcher.cli import deciding, session
+    from watcher.cli import deciding, running
 
-    session.carry_out(
+    running.carry_out(
         ctx,
         config,
         lambda s: deciding.rebuild(s, pool, allow_downgrade=allow_downgrade, yes=yes, form=output),
@@ -140,9 +140,9 @@ def _decide(
     config: Path | None,
     output: Format,
 ) -> None:
-    from watcher.cli import deciding, session
+    from watcher.cli import deciding, running
 
-    session.carry_out(
+    running.carry_out(
         ctx,
         config,
         lambda s: deciding.decide(
@@ -169,9 +169,9 @@ def stock(
 
     Our override is removed once that is approved, and the rollout is followed.
     """
-    from watcher.cli import deciding, session
+    from watcher.cli import deciding, running
 
-    session.carry_out(ctx, config, lambda s: deciding.stock(s, pool, yes=yes, form=output))
+    running.carry_out(ctx, config, lambda s: deciding.stock(s, pool, yes=yes, form=output))
 
 
 @app.command()
@@ -187,9 +187,9 @@ def history(
     output: Output = Format.TABLE,
 ) -> None:
     """Show updates, or one job's audit trail."""
-    from watcher.cli import looking, session
+    from watcher.cli import looking, running
 
-    session.carry_out(ctx, config, lambda s: looking.history(s, target, limit, log, output))
+    running.carry_out(ctx, config, lambda s: looking.history(s, target, limit, log, output))
 
 
 @app.command()
@@ -198,9 +198,9 @@ def dead(ctx: typer.Context, config: Config = None, output: Output = Format.TABL
 
     Handling them crashed again and again; `relayer revive` tries once more.
     """
-    from watcher.cli import looking, session
+    from watcher.cli import looking, running
 
-    session.carry_out(ctx, config, lambda s: looking.dead(s, output))
+    running.carry_out(ctx, config, lambda s: looking.dead(s, output))
 
 
 @app.command()
@@ -211,9 +211,9 @@ def revive(
     output: Output = Format.TABLE,
 ) -> None:
     """Bring a dead letter back into the queue."""
-    from watcher.cli import deciding, session
+    from watcher.cli import deciding, running
 
-    session.carry_out(ctx, config, lambda s: deciding.revive(s, job, output))
+    running.carry_out(ctx, config, lambda s: deciding.revive(s, job, output))
 
 
 @app.command()
@@ -228,9 +228,9 @@ def cancel(
 
     The updates that wait for it fail; their clusters are not touched.
     """
-    from watcher.cli import deciding, session
+    from watcher.cli import deciding, running
 
-    session.carry_out(ctx, config, lambda s: deciding.cancel(s, build, reason, output))
+    running.carry_out(ctx, config, lambda s: deciding.cancel(s, build, reason, output))
 
 
 for command in timing_commands.COMMANDS:
@@ -243,12 +243,12 @@ def check_config(ctx: typer.Context, config: Config = None, output: Output = For
 
     What holds in the end, defaults included, secrets hidden. Opens no connection.
     """
-    from watcher.cli import serving, session
+    from watcher.cli import running, serving
 
     try:
         code = serving.check_config(config, output)
     except Exception as error:
-        code = session.failed(error, debug=session.is_debug(ctx))
+        code = running.failed(error, debug=running.is_debug(ctx))
     raise typer.Exit(code)
 
 
@@ -267,9 +267,9 @@ def doctor(
 
     Tokens, scopes, channels, groups and the way back, each with the next step. Needs no service.
     """
-    from watcher.cli import doctor, session
+    from watcher.cli import doctor, running
 
-    session.carry_out(ctx, config, lambda s: doctor.slack(s, post=post, form=output))
+    running.carry_out(ctx, config, lambda s: doctor.slack(s, post=post, form=output))
 
 
 @app.command()

@@ -6,9 +6,7 @@ The codes are an interface for scripts; docs/reference/exit-codes.md is compared
 from collections.abc import Iterator
 from enum import IntEnum
 
-from watcher.config import ConfigError
-from watcher.people import Declined
-from watcher.ports import Conflict, OutsideError, Refused, Transient
+from watcher.errors import ConfigError, Conflict, Declined, OutsideError, Refused, Transient
 
 
 class Code(IntEnum):

@@ -11,7 +11,7 @@ from watcher import config, logs
 from watcher.cli import output
 from watcher.cli.exits import Code, Usage
 from watcher.cli.output import Format, say, tell
-from watcher.cli.session import settings_from
+from watcher.cli.running import settings_from
 from watcher.settings import Settings
 
 

@@ -1,21 +1,17 @@
 """What commands share: settings, the store, who is asking, and errors as exit codes."""
 
-import asyncio
 import os
 import pwd
 import sys
-import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
 
 import typer
 
-from watcher import config, logs, scopes
-from watcher.cli.exits import Code, NoService, NotFound, Usage, explain
-from watcher.cli.output import tell
+from watcher import config, scopes
+from watcher.cli.exits import NoService, NotFound, Usage
 from watcher.clock import SystemClock
 from watcher.core.update import Update
 from watcher.directory import SettingsDirectory
@@ -23,10 +19,6 @@ from watcher.people import People
 from watcher.ports import Clock, Store
 from watcher.rights import Rights
 from watcher.settings import PoolSettings, Settings
-
-USUAL = Path("/etc/relayer/relayer.yaml")
-"""Read if neither -c nor RELAYER_CONFIG names another."""
-
 
 SURFACE = "cli"
 """What the audit trail says of how it was said."""
@@ -41,45 +33,6 @@ class Desk:
     clock: Clock
     people: People
     rights: Rights
-
-
-def settings_from(path: Path | None) -> Settings:
-    """Return the settings of the file, or the defaults where none is named. Raise ConfigError."""
-    if path is None:
-        return config.load(USUAL) if USUAL.exists() else Settings()
-    return config.load(path)
-
-
-def carry_out(
-    ctx: typer.Context, path: Path | None, work: Callable[[Settings], Awaitable[Code]]
-) -> None:
-    """Run a command's work to its end; leave with its code or that of its error."""
-    debug = is_debug(ctx)
-    try:
-        settings = settings_from(path)
-        logs.configure("debug" if debug else "error", stream=sys.stderr)
-        code = asyncio.run(_coroutine(work, settings))
-    except Exception as error:
-        code = failed(error, debug=debug)
-    raise typer.Exit(code)
-
-
-async def _coroutine(work: Callable[[Settings], Awaitable[Code]], settings: Settings) -> Code:
-    return await work(settings)
-
-
-def is_debug(ctx: typer.Context) -> bool:
-    """Whether tracebacks are wanted."""
-    return bool(ctx.obj)
-
-
-def failed(error: BaseException, *, debug: bool) -> Code:
-    """Tell an error in one line, or with its traceback; return its code."""
-    if debug:
-        traceback.print_exception(error)
-    code, sentence = explain(error)
-    tell(sentence)
-    return code
 
 
 def identity() -> str:

@@ -23,9 +23,9 @@ def freeze(
 
     Until --until, or until it is lifted. Rollouts that are under way go on.
     """
-    from watcher.cli import freezing, session
+    from watcher.cli import freezing, running
 
-    session.carry_out(
+    running.carry_out(
         ctx,
         config,
         lambda s: freezing.freeze(s, cluster, until=until, reason=reason, form=output),
@@ -43,9 +43,9 @@ def unfreeze(
 
     Only the one of exactly this scope; `relayer freezes` lists them.
     """
-    from watcher.cli import freezing, session
+    from watcher.cli import freezing, running
 
-    session.carry_out(ctx, config, lambda s: freezing.unfreeze(s, cluster, yes=yes, form=output))
+    running.carry_out(ctx, config, lambda s: freezing.unfreeze(s, cluster, yes=yes, form=output))
 
 
 def hold(
@@ -60,9 +60,9 @@ def hold(
 
     Until --until, or until it is lifted. A rollout that is under way goes on.
     """
-    from watcher.cli import freezing, session
+    from watcher.cli import freezing, running
 
-    session.carry_out(
+    running.carry_out(
         ctx, config, lambda s: freezing.hold(s, pool, until=until, reason=reason, form=output)
     )
 
@@ -75,16 +75,16 @@ def unhold(
     output: Output = Format.TABLE,
 ) -> None:
     """Lift the hold of a pool."""
-    from watcher.cli import freezing, session
+    from watcher.cli import freezing, running
 
-    session.carry_out(ctx, config, lambda s: freezing.unhold(s, pool, yes=yes, form=output))
+    running.carry_out(ctx, config, lambda s: freezing.unhold(s, pool, yes=yes, form=output))
 
 
 def freezes(ctx: typer.Context, config: Config = None, output: Output = Format.TABLE) -> None:
     """List freezes and holds in force."""
-    from watcher.cli import freezing, session
+    from watcher.cli import freezing, running
 
-    session.carry_out(ctx, config, lambda s: freezing.freezes(s, output))
+    running.carry_out(ctx, config, lambda s: freezing.freezes(s, output))
 
 
 def snooze(
@@ -99,9 +99,9 @@ def snooze(
 
     It neither reminds, expires nor begins before; an approval ends that.
     """
-    from watcher.cli import deciding, session
+    from watcher.cli import deciding, running
 
-    session.carry_out(
+    running.carry_out(
         ctx,
         config,
         lambda s: deciding.snooze(s, update, until=until, binding=binding, form=output),
@@ -118,9 +118,9 @@ def windows(
 
     Whether an update may begin now, every reason why not, and what is ahead. Asks no cluster.
     """
-    from watcher.cli import session, timetables
+    from watcher.cli import running, timetables
 
-    session.carry_out(ctx, config, lambda s: timetables.windows(s, pool, output))
+    running.carry_out(ctx, config, lambda s: timetables.windows(s, pool, output))
 
 
 COMMANDS = (freeze, unfreeze, hold, unhold, freezes, snooze, windows)

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from watcher.config import mistakes, names, together
 from watcher.config.making import Maker
 from watcher.config.models import File
-from watcher.config.text import MOST_BYTES, ConfigError, Node, Problem, parse
+from watcher.config.text import MOST_BYTES, Node, Problem, parse
+from watcher.errors import ConfigError
 from watcher.settings import Settings
 
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import yaml
 
+from watcher.errors import ConfigError
+
 MOST_BYTES = 1024 * 1024
 """A configuration of 1,000 pools is a tenth of this."""
 MOST_NODES = 50_000
@@ -34,14 +36,6 @@ class Problem:
     def __str__(self) -> str:
         place = f"{self.file}:{self.line}" if self.line else self.file
         return f"{place}: {self.message}"
-
-
-class ConfigError(Exception):
-    """The configuration cannot be used; all of `problems` were found in one go."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        self.problems = tuple(sorted(set(problems)))
-        super().__init__("\n".join(map(str, self.problems)))
 
 
 @dataclass(frozen=True, slots=True)

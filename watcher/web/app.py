@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Mount, Route
 
+from watcher.errors import Declined
 from watcher.metrics import Metrics
-from watcher.people import Declined
 from watcher.ports import OutsideError
 from watcher.settings import Settings
 from watcher.web import problems

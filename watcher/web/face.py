@@ -13,8 +13,9 @@ from starlette.responses import Response
 from watcher import scopes
 from watcher.core.cluster import ClusterView
 from watcher.core.facts import ClusterName, Digest, Malformed
+from watcher.errors import Declined
 from watcher.metrics import Metrics, Watched
-from watcher.people import Declined, People
+from watcher.people import People
 from watcher.planner import Planner
 from watcher.ports import Clock, Conflict, Store
 from watcher.rights import Rights

@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from watcher.people import Declined
+from watcher.errors import Declined
 from watcher.ports import Conflict, Refused, Transient
 
 RETRY_SECONDS = 5

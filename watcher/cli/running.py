@@ -1,0 +1,66 @@
+"""How every command is carried out: settings, the work, errors as exit codes.
+
+Imports little: what a command does not need must not cost it time.
+"""
+
+import asyncio
+import sys
+import traceback
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from watcher.cli.exits import Code, explain
+from watcher.cli.output import tell
+
+if TYPE_CHECKING:
+    from watcher.settings import Settings
+
+USUAL = Path("/etc/relayer/relayer.yaml")
+"""Read if neither -c nor RELAYER_CONFIG names another."""
+
+
+def settings_from(path: Path | None) -> "Settings":
+    """Return the settings of the file, or the defaults where none is named. Raise ConfigError."""
+    from watcher import config
+    from watcher.settings import Settings
+
+    if path is None:
+        return config.load(USUAL) if USUAL.exists() else Settings()
+    return config.load(path)
+
+
+def carry_out(
+    ctx: typer.Context, path: Path | None, work: Callable[["Settings"], Awaitable[Code]]
+) -> None:
+    """Run a command's work to its end; leave with its code or that of its error."""
+    from watcher import logs
+
+    debug = is_debug(ctx)
+    try:
+        settings = settings_from(path)
+        logs.configure("debug" if debug else "error", stream=sys.stderr)
+        code = asyncio.run(_coroutine(work, settings))
+    except Exception as error:
+        code = failed(error, debug=debug)
+    raise typer.Exit(code)
+
+
+async def _coroutine(work: Callable[["Settings"], Awaitable[Code]], settings: "Settings") -> Code:
+    return await work(settings)
+
+
+def is_debug(ctx: typer.Context) -> bool:
+    """Whether tracebacks are wanted."""
+    return bool(ctx.obj)
+
+
+def failed(error: BaseException, *, debug: bool) -> Code:
+    """Tell an error in one line, or with its traceback; return its code."""
+    if debug:
+        traceback.print_exception(error)
+    code, sentence = explain(error)
+    tell(sentence)
+    return code
