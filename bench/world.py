@@ -24,11 +24,11 @@ from watcher.settings import (
     ClusterSettings,
     PoolSettings,
     RecipeSettings,
-    RegistrySettings,
     Settings,
     WebSettings,
     WorkSettings,
 )
+from watcher.settings_registry import RegistrySettings
 
 CLUSTER = ClusterName("bench")
 

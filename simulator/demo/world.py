@@ -34,12 +34,12 @@ from watcher.settings import (
     ClusterSettings,
     PoolSettings,
     RecipeSettings,
-    RegistrySettings,
     Settings,
     TokenSettings,
     WebSettings,
     WorkSettings,
 )
+from watcher.settings_registry import RegistrySettings
 
 CLUSTER = ClusterName("prod")
 POOL = PoolName("infra")

@@ -25,11 +25,11 @@ from watcher.settings import (
     PoolSettings,
     RecipeSettings,
     RedisSettings,
-    RegistrySettings,
     Settings,
     WebSettings,
     WorkSettings,
 )
+from watcher.settings_registry import RegistrySettings
 
 CLUSTER = ClusterName("prod")
 INFRA = PoolName("infra")

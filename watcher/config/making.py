@@ -26,8 +26,6 @@ from watcher.settings import (
     PoolSettings,
     RecipeSettings,
     RedisSettings,
-    RegistrySettings,
-    ReleaseSettings,
     Settings,
     SlackSettings,
     TokenSettings,
@@ -35,6 +33,7 @@ from watcher.settings import (
     WebSettings,
     WorkSettings,
 )
+from watcher.settings_registry import RegistrySettings, ReleaseSettings
 
 MADE: Mapping[type[Part], type[Any]] = {
     models.ClusterPart: ClusterSettings,
