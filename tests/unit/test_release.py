@@ -1,5 +1,6 @@
 """Where a cluster stands between releases, and which base a pool should have."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -12,14 +13,17 @@ from watcher.core.images import Payload
 from watcher.core.release import (
     PAYLOAD_ANNOTATION,
     Base,
+    NeedsLabels,
     NeedsPayload,
     Stage,
     UnknownBase,
+    default_stream,
     effective_stream,
     expected_base,
     os_tags,
     release_state,
 )
+from watcher.core.streams import BOOTC, STREAM_CLASS
 
 
 def entry(version: str, state: str, of: Pullspec | None = None) -> HistoryEntry:
@@ -144,6 +148,7 @@ def test_which_stream_a_pool_follows(
         ("4.21.0", "rhel-10", ("rhel-coreos-10",)),
         ("5.0.0", "rhel-9", ("rhel-coreos",)),
         ("5.0.0", "rhel-10", ("rhel-coreos-10",)),
+        ("5.3.0", "rhel-11", ()),
         ("4.19.0-okd-scos.12", "rhel-9", ("stream-coreos", "fedora-coreos")),
         ("4.15.0-0.okd-2024-03-10-010116", "rhel-9", ("stream-coreos", "fedora-coreos")),
         ("4.17.0-0.nightly-2026-01-02-030405", "rhel-9", ("rhel-coreos",)),
@@ -162,6 +167,13 @@ def urls(version: str, of: str = "from the ConfigMap") -> OsImageUrls:
     return OsImageUrls(release_version=version, base_image=str(image(of)))
 
 
+def of_stream(stream: str) -> dict[str, str]:
+    return {STREAM_CLASS: stream, BOOTC: "1"}
+
+
+LABELS = {image("nine"): of_stream("rhel-9"), image("ten"): of_stream("rhel-10")}
+
+
 def payload(version: str, **tags: str) -> Payload:
     named = {tag.replace("_", "-"): str(image(of)) for tag, of in tags.items()}
     return Payload(image=release_image(version), version=version, tags=named)
@@ -173,14 +185,15 @@ def base(
     completed: bool = True,
     pool: Pool | None = None,
     payload: Payload | None = None,
+    labels: Mapping[Pullspec, Mapping[str, str]] | None = None,
+    history: tuple[HistoryEntry, ...] | None = None,
     **view: Any,
-) -> Base | NeedsPayload | UnknownBase:
+) -> Base | NeedsPayload | NeedsLabels | UnknownBase:
     it = pool or a_pool()
-    seen: ClusterView = a_view(
-        pools=(it,), cluster_version=a_version(version, completed=completed), **view
-    )
-    assert seen.cluster_version is not None
-    return expected_base(seen, it, release_state(seen.cluster_version), payload)
+    cv = a_version(version, completed=completed)
+    cv = cv if history is None else replace(cv, history=history)
+    seen: ClusterView = a_view(pools=(it,), cluster_version=cv, **view)
+    return expected_base(seen, it, release_state(cv), payload, labels)
 
 
 def read(version: str = "4.16.3", **said: Any) -> tuple[str, str]:
@@ -228,7 +241,7 @@ def test_the_configmap_says_nothing_about_rhel_10() -> None:
     asked = base("4.21.0", pool=ten, os_image_urls=urls("4.21.0"))
     assert asked == NeedsPayload(release_image("4.21.0"))
     both = payload("4.21.0", rhel_coreos="nine", rhel_coreos_10="ten")
-    assert read("4.21.0", pool=ten, payload=both) == (image("ten"), "payload")
+    assert read("4.21.0", pool=ten, payload=both, labels=LABELS) == (image("ten"), "payload")
 
 
 @pytest.mark.parametrize(
@@ -236,13 +249,79 @@ def test_the_configmap_says_nothing_about_rhel_10() -> None:
     [
         ("4.12.0", {"machine_os_content": "old", "rhel_coreos_8": "eight"}, "eight"),
         ("4.14.0", {"machine_os_content": "old", "rhel_coreos": "nine"}, "nine"),
-        ("4.21.0", {"rhel_coreos": "nine", "rhel_coreos_10": "ten"}, "nine"),
         ("4.19.0-okd-scos.1", {"stream_coreos": "scos"}, "scos"),
         ("4.15.0-0.okd-2024-03-10-010116", {"fedora_coreos": "fcos"}, "fcos"),
     ],
 )
 def test_the_payload_s_tag_by_release(version: str, tags: dict[str, str], of: str) -> None:
     assert read(version, payload=payload(version, **tags))[0] == image(of)
+
+
+BOTH = payload("4.22.0", rhel_coreos="nine", rhel_coreos_10="ten", rhel_coreos_extensions="ext")
+OKD = payload("4.19.0-okd-scos.1", stream_coreos="scos", stream_coreos_extensions="ext")
+
+
+def test_of_two_streams_the_labels_are_asked_for() -> None:
+    """And of nothing else: the extensions are left out by their name."""
+    assert base("4.22.0", payload=BOTH) == NeedsLabels((image("nine"), image("ten")))
+    assert read("4.22.0", payload=BOTH, labels=LABELS) == (image("nine"), "payload")
+
+
+def test_labels_that_are_missing_are_asked_for_again() -> None:
+    some = {image("nine"): of_stream("rhel-9")}
+    assert base("4.22.0", payload=BOTH, labels=some) == NeedsLabels((image("ten"),))
+
+
+def test_one_os_image_under_its_usual_name_costs_no_request() -> None:
+    for version in ("4.16.3", "4.12.0"):
+        tag = "rhel_coreos_8" if version == "4.12.0" else "rhel_coreos"
+        given = payload(version, **{tag: "it", f"{tag}_extensions": "ext", "cli": "cli"})
+        assert read(version, payload=given)[0] == image("it")
+    assert read("4.19.0-okd-scos.1", payload=OKD)[0] == image("scos")
+
+
+def test_a_stream_that_is_not_the_default_is_never_taken_by_its_name_alone() -> None:
+    """A pool asked for RHEL 10, and the one image there is may be of RHEL 9 or 10."""
+    ten = a_pool(os_image_stream="rhel-10")
+    only = payload("4.22.0", rhel_coreos_10="ten")
+    assert base("4.22.0", pool=ten, payload=only) == NeedsLabels((image("ten"),))
+    nine = {image("ten"): of_stream("rhel-9")}
+    found = base("4.22.0", pool=ten, payload=only, labels=nine)
+    assert found == UnknownBase("release 4.22.0 has no OS image of stream 'rhel-10': it has rhel-9")
+
+
+def test_a_cluster_installed_as_5_gets_rhel_10_and_an_upgraded_one_keeps_rhel_9() -> None:
+    new = payload("5.0.0", rhel_coreos="nine", rhel_coreos_10="ten")
+    now, was = entry("5.0.0", "Completed"), entry("4.23.1", "Completed")
+    given_up = entry("4.22.0", "Partial")
+    for history, of in [((now,), "ten"), ((now, was), "nine"), ((now, given_up), "ten")]:
+        found = base("5.0.0", payload=new, labels=LABELS, history=history)
+        assert isinstance(found, Base)
+        assert found.image == image(of)
+    assert default_stream(None) == "rhel-9"
+
+
+def test_a_cluster_installed_as_5_does_not_believe_the_configmap() -> None:
+    """It holds the RHEL 9 image, on 5.x too."""
+    fresh = (entry("5.0.0", "Completed"),)
+    asked = base("5.0.0", os_image_urls=urls("5.0.0"), history=fresh)
+    assert asked == NeedsPayload(release_image("5.0.0"))
+
+
+def test_okd_has_one_stream_and_its_configmap_is_believed() -> None:
+    found = base("4.19.0-okd-scos.1", os_image_urls=urls("4.19.0-okd-scos.1"))
+    assert isinstance(found, Base)
+    assert (found.source, found.stream) == ("ConfigMap", "centos-10")
+    nine = a_pool(os_image_stream="rhel-9")
+    asked = base("4.19.0-okd-scos.1", pool=nine, os_image_urls=urls("4.19.0-okd-scos.1"))
+    assert asked == NeedsPayload(release_image("4.19.0-okd-scos.1"))
+
+
+def test_a_candidate_that_is_named_by_tag_is_told() -> None:
+    named = {**BOTH.tags, "rhel-coreos-10": "quay.io/x/rhel-coreos:10"}
+    found = base("4.22.0", payload=replace(BOTH, tags=named))
+    assert isinstance(found, UnknownBase)
+    assert "payload of 4.22.0 names its OS image wrongly" in found.because
 
 
 def test_up_to_4_11_nothing_can_be_layered() -> None:

@@ -16,6 +16,13 @@ RELEASE = "io.relayer.release"
 """Version of the release whose base it stands on: what says that another one is a downgrade."""
 RECIPE = "io.relayer.recipe"
 """Digest of the recipe the image was made from."""
+ARCHITECTURE = "release.openshift.io/architecture"
+"""In a release's metadata. Source: openshift/cincinnati docs/design/openshift.md."""
+ON_CLUSTER_BASE = "baseOSContainerImage"
+"""Label of on-cluster layering: the image it was built on. Source: machine-config-operator
+pkg/controller/build/buildrequest."""
+ON_CLUSTER_RELEASE = "releaseversion"
+"""Label of the same: the version of the cluster's release then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,3 +57,13 @@ class Payload:
     """Tag name → its annotations, of those that have any."""
     metadata: Mapping[str, str] = field(default_factory=dict)
     """Of release-manifests/release-metadata: url, release.openshift.io/architecture."""
+
+    @property
+    def architecture(self) -> str:
+        """``multi`` where its tags are indexes of many architectures; else empty."""
+        return "multi" if self.metadata.get(ARCHITECTURE) == "multi" else ""
+
+    @property
+    def url(self) -> str:
+        """The release's advisory, or empty."""
+        return self.metadata.get("url", "")

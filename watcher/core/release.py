@@ -5,16 +5,18 @@ image-references per branch, controller/osimagestream. All of it is keyed on ima
 version alone is ambiguous (single to multi arch, nightlies).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from watcher.core import mco
+from watcher.core import mco, streams
 from watcher.core.cluster import ClusterVersion, ClusterView, Pool
 from watcher.core.facts import Malformed, Pullspec
 from watcher.core.images import Payload
+from watcher.core.streams import os_tags as os_tags
 
 PAYLOAD_ANNOTATION = mco.PREFIX + "release-payload-image"
-DEFAULT_STREAM = "rhel-9"
+DEFAULT_STREAM = streams.RHEL_9
 """MCO's built-in default for clusters installed as 4.x."""
 
 
@@ -113,8 +115,24 @@ class NeedsPayload:
 
 
 @dataclass(frozen=True, slots=True)
+class NeedsLabels:
+    """Only the images' labels say which one is of the stream: read them, then ask again."""
+
+    images: tuple[Pullspec, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class UnknownBase:
     because: str
+
+
+def default_stream(cv: ClusterVersion | None) -> str:
+    """Return MCO's built-in default, by the release that the cluster was installed as."""
+    if cv is None:
+        return DEFAULT_STREAM
+    # Newest first; one that was given up is no installation.
+    completed = [entry.version for entry in cv.history if entry.state == "Completed"]
+    return streams.built_in_default(completed[-1] if completed else "", cv.desired_version)
 
 
 def effective_stream(view: ClusterView, pool: Pool) -> str:
@@ -126,44 +144,32 @@ def effective_stream(view: ClusterView, pool: Pool) -> str:
         return worker.os_image_stream
     if view.os_image_stream and view.os_image_stream.default_stream:
         return view.os_image_stream.default_stream
-    return DEFAULT_STREAM
-
-
-def os_tags(version: str, stream: str) -> tuple[str, ...]:
-    """Return the payload tags that may hold the OS image, best first; empty if not layerable."""
-    if mco.minor_of(version) < (4, 12):
-        return ()  # machine-os-content: an OSTree in a container, nothing can be built on it
-    if "okd" in version:
-        return ("stream-coreos", "fedora-coreos")
-    if stream == "rhel-10":
-        return ("rhel-coreos-10",)
-    if mco.minor_of(version) == (4, 12):
-        return ("rhel-coreos-8",)
-    return ("rhel-coreos",)
+    return default_stream(view.cluster_version)
 
 
 def expected_base(
-    view: ClusterView, pool: Pool, state: ReleaseState, payload: Payload | None
-) -> Base | NeedsPayload | UnknownBase:
+    view: ClusterView,
+    pool: Pool,
+    state: ReleaseState,
+    payload: Payload | None,
+    labels: Mapping[Pullspec, Mapping[str, str]] | None = None,
+) -> Base | NeedsPayload | NeedsLabels | UnknownBase:
     """Return the base that the pool should have under the desired release.
 
     OSImageStream if it was made from that very release; else the ConfigMap, once the upgrade is
     completed and it names that version; else the payload itself, which is there from the start.
+    `labels`: of the images that NeedsLabels named; it is asked again for those that are missing.
     """
     release, stream = state.desired, effective_stream(view, pool)
     found, source = _from_cluster(view, state, stream)
     if not found:
         if payload is None or payload.image.digest != release.image.digest:
             return NeedsPayload(release.image)
-        tags = os_tags(release.version, stream)
-        if not tags:
-            return UnknownBase(
-                f"release {release.version} has no OS image to build on (needs 4.12)"
-            )
-        found = next((payload.tags[tag] for tag in tags if tag in payload.tags), "")
-        source = "payload"
-        if not found:
-            return UnknownBase(f"release {release.version} has no image tag {' or '.join(tags)!r}")
+        is_default = stream == default_stream(view.cluster_version)
+        tag = _tag(payload, release.version, stream, labels or {}, is_default=is_default)
+        if not isinstance(tag, str):
+            return tag
+        found, source = payload.tags[tag], "payload"
     try:
         image = Pullspec(found)
     except Malformed as error:
@@ -171,16 +177,41 @@ def expected_base(
     return Base(image=image, release=release, stream=stream, source=source)
 
 
+def _tag(
+    payload: Payload,
+    version: str,
+    stream: str,
+    labels: Mapping[Pullspec, Mapping[str, str]],
+    *,
+    is_default: bool,
+) -> str | NeedsLabels | UnknownBase:
+    """The payload's tag. One that is alone there under the expected name needs no labels."""
+    if is_default and (named := streams.named(payload, version, stream)):
+        return named
+    try:
+        by_tag = {tag: Pullspec(payload.tags[tag]) for tag in streams.candidates(payload)}
+    except Malformed as error:
+        return UnknownBase(f"payload of {version} names its OS image wrongly: {error}")
+    missing = tuple(image for image in dict.fromkeys(by_tag.values()) if image not in labels)
+    if missing and mco.minor_of(version) >= streams.FIRST_LAYERABLE:
+        return NeedsLabels(missing)
+    known = {tag: labels[image] for tag, image in by_tag.items() if image in labels}
+    chosen = streams.choose(payload, known, version=version, stream=stream)
+    return chosen if isinstance(chosen, str) else UnknownBase(chosen.because)
+
+
 def _from_cluster(view: ClusterView, state: ReleaseState, stream: str) -> tuple[str, str]:
-    streams = view.os_image_stream
-    made_from = streams.meta.annotations.get(PAYLOAD_ANNOTATION) if streams else None
-    if streams and made_from == str(state.desired.image) and stream in streams.images:
-        return streams.images[stream], "OSImageStream"
+    made = view.os_image_stream
+    made_from = made.meta.annotations.get(PAYLOAD_ANNOTATION) if made else None
+    if made and made_from == str(state.desired.image) and stream in made.images:
+        return made.images[stream], "OSImageStream"
     urls = view.os_image_urls
+    # The ConfigMap holds one image, always: in OCP that of RHEL 9, in OKD that of its one stream.
+    only = streams.CENTOS_10 if streams.is_okd(state.desired.version) else streams.RHEL_9
     if (
         urls
         and state.completed
-        and stream == DEFAULT_STREAM  # the ConfigMap holds the RHEL 9 image, always
+        and stream == only
         and urls.release_version == state.desired.version
     ):
         return urls.base_image, "ConfigMap"

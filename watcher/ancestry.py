@@ -1,0 +1,296 @@
+"""Find the base that an image was built on, among the releases it may come from.
+
+What the image claims is asked first. Where it says nothing, releases are read until one of their
+OS images has the image's first layers: those the cluster had, then those of its channel. Each of
+them costs a payload, so the image's inherited OS version says where to look first.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+import semver
+
+from watcher.core import graph, lineage, mco, os_version, streams
+from watcher.core.cluster import ClusterVersion
+from watcher.core.facts import ClusterName, Malformed, Pullspec
+from watcher.core.graph import SeenGraph
+from watcher.core.images import ImageFacts, Payload
+from watcher.core.lineage import Candidate, Lineage, SaidBy
+from watcher.core.release import Release
+from watcher.ports import Images, OutsideError
+
+NOWHERE = ClusterName("")
+MOST_RELEASES = 40
+"""Releases read for one image: more than a minor has had in a year and a half."""
+AT_ONCE = 8
+PROBES = 3
+"""Releases read at once while the search closes in on a time: they quarter what is left."""
+MINORS_OF_RHEL: Mapping[str, tuple[tuple[int, int], ...]] = {
+    "8.6": ((4, 12),),
+    "9.2": ((4, 13), (4, 14), (4, 15)),
+    "9.4": ((4, 16), (4, 17), (4, 18)),
+    "9.6": ((4, 19), (4, 20), (4, 21)),
+    "9.8": ((4, 22), (5, 0)),
+    "10.2": ((4, 22), (5, 0)),
+}
+"""Where an OS version says only its RHEL. Source: openshift/os docs/faq.md."""
+
+
+class Graphs(Protocol):
+    async def graph(
+        self, *, url: str, channel: str, architecture: str, version: str = ""
+    ) -> SeenGraph:
+        """The update graph of a channel, perhaps an older one. Raise Refused or Transient."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ancestors:
+    """Where an image comes from, and how far that was looked into."""
+
+    lineage: Lineage
+    looked_at: tuple[str, ...] = ()
+    """Versions of the releases that were read, in order."""
+    gaps: tuple[str, ...] = ()
+    """Sentences: what could not be read, or was not looked at. Without any, «nobody» means that
+    none of these releases is its base."""
+
+
+class Ancestry:
+    """Finds lineages; what it reads of releases is kept by `images`."""
+
+    def __init__(self, images: Images, graphs: Graphs, *, graph_url: str = "") -> None:
+        """`graph_url`: asked instead of the cluster's update service."""
+        self._images, self._graphs, self._graph_url = images, graphs, graph_url
+
+    async def of(
+        self,
+        image: Pullspec,
+        architecture: str = "amd64",
+        *,
+        cluster: ClusterName = NOWHERE,
+        cluster_version: ClusterVersion | None = None,
+        stream: str = "",
+        thorough: bool = False,
+    ) -> Ancestors:
+        """Return the lineage of any image; raise Refused or Transient if it cannot be read itself.
+
+        `stream`: of the pool, looked at first. `thorough`: prove every claim. Else ours is
+        believed, and another's is held against the newest releases of the cluster only.
+        """
+        images = self._images.seen_from(cluster)
+        facts = await images.facts(image, architecture)
+        claim = lineage.from_image(facts)
+        if claim.said_by is SaidBy.OURS and not thorough:
+            return Ancestors(lineage=claim)
+        everywhere = thorough or claim.said_by is SaidBy.UNKNOWN
+        most = MOST_RELEASES if everywhere else AT_ONCE
+        stream = stream or facts.labels.get(streams.STREAM_CLASS, "")
+        search = _Search(images, facts, stream, most)
+        await search.among(_known(cluster_version))
+        if everywhere:
+            await self._in_graphs(search, cluster_version)
+            await search.far_away()
+        return Ancestors(
+            lineage=lineage.of_image(facts, search.candidates),
+            looked_at=tuple(search.looked_at),
+            gaps=tuple(search.gaps),
+        )
+
+    async def _in_graphs(self, search: "_Search", cv: ClusterVersion | None) -> None:
+        """Among the releases of the cluster's channel; of the image's own minor if that has none.
+
+        An image made by hand years ago is of a minor that the channel has long left.
+        """
+        channels = [cv.channel] if cv is not None and cv.channel else []
+        minors = [f"stable-{major}.{minor}" for major, minor in search.minors]
+        for channel in dict.fromkeys([*channels, *minors]):
+            if search.is_over or (channel not in channels and search.is_near):
+                return
+            try:
+                seen = await self._graphs.graph(
+                    url=self._graph_url or (cv.upstream if cv else "") or graph.PUBLIC,
+                    channel=channel,
+                    architecture=graph.architecture_of(cv, (search.facts.architecture,)),
+                    version=cv.desired_version if cv and channel == cv.channel else "",
+                )
+            except OutsideError as error:
+                search.gaps.append(f"update graph of {channel}: {error}")
+                continue
+            if seen.stale_because:
+                search.gaps.append(f"update graph of {channel} is an old one: {seen.stale_because}")
+            await search.among(_releases(seen.graph))
+        if not search.is_over and not channels and not minors:
+            search.gaps.append("there is no channel whose releases could be looked at")
+
+
+def _known(cv: ClusterVersion | None) -> list[Release]:
+    """What the cluster has and had, newest first, then what it is offered."""
+    if cv is None:
+        return []
+    said = [(cv.desired_version, cv.desired_image)]
+    said += [(entry.version, entry.image) for entry in cv.history]
+    said += [(update.version, update.image) for update in cv.offered]
+    return _valid(said)
+
+
+def _releases(of: graph.Graph) -> list[Release]:
+    nodes = sorted(of.nodes, key=lambda node: graph.order(node.version), reverse=True)
+    return _valid([(node.version, node.payload) for node in nodes])
+
+
+def _valid(said: Sequence[tuple[str, str]]) -> list[Release]:
+    found = []
+    for version, image in said:
+        try:
+            found.append(Release(version=version, image=Pullspec(image)))
+        except Malformed:
+            continue  # by tag: nobody knows what it was
+    return found
+
+
+class _Search:
+    """The search for one image's base: what was read, what is left, and when it is over."""
+
+    def __init__(self, images: Images, facts: ImageFacts, stream: str, most: int) -> None:
+        self._images, self.facts, self._stream, self._most = images, facts, stream, most
+        self._wanted = os_version.parse(os_version.machine_os_of({}, facts.labels))
+        self._seen: set[str] = set()
+        self._far: list[Release] = []
+        self._times: dict[str, datetime] = {}
+        """Version → when the OS image of our line was built."""
+        self.candidates: list[Candidate] = []
+        self.looked_at: list[str] = []
+        self.gaps: list[str] = []
+        self.is_over = False
+        self.is_near = False
+        """Some release of the image's own minor was read."""
+
+    @property
+    def minors(self) -> tuple[tuple[int, int], ...]:
+        """Of the OpenShift releases that the image's OS may be of; empty if it does not say."""
+        if self._wanted is None:
+            return ()
+        of_release = self._wanted.ocp_minor
+        return (of_release,) if of_release else MINORS_OF_RHEL.get(self._wanted.rhel, ())
+
+    async def among(self, releases: Sequence[Release]) -> None:
+        """Read them until one fits; those of other minors than the image's are put off."""
+        left: list[Release] = []
+        for release in releases:
+            if release.image.digest not in self._seen:
+                self._seen.add(release.image.digest)
+                left.append(release)
+        if self.minors:
+            self._far += [r for r in left if _minor_of(r.version) not in self.minors]
+            left = [r for r in left if _minor_of(r.version) in self.minors]
+            self.is_near = self.is_near or bool(left)
+        await self._until_found(left)
+
+    async def far_away(self) -> None:
+        """Read what was put off."""
+        await self._until_found(self._far)
+
+    async def _until_found(self, left: Sequence[Release]) -> None:
+        while left and not self.is_over:
+            room = self._most - len(self.looked_at)
+            if room <= 0:
+                self.gaps.append(f"{len(left)} more releases were not looked at")
+                return
+            batch = self._next(left)[:room]
+            left = [release for release in left if release not in batch]
+            await self._read(batch)
+
+    def _next(self, left: Sequence[Release]) -> Sequence[Release]:
+        """Those to read now. A long list is narrowed by time, as one looks a word up."""
+        if self._wanted is None or len(left) <= AT_ONCE:
+            return left[:AT_ONCE]
+        for minor in self.minors:
+            line = [r for r in left if _minor_of(r.version) == minor]
+            within = self._within(sorted(line, key=_order), minor, self._wanted.built_at)
+            if within:
+                step = max(1, len(within) // (PROBES + 1))
+                return within[step - 1 :: step][:PROBES]
+        # Not where it should be: the label is wrong, or its release was withdrawn.
+        return left[:AT_ONCE]
+
+    def _within(
+        self, line: Sequence[Release], minor: tuple[int, int], wanted: datetime
+    ) -> list[Release]:
+        """Those of one minor that can be of the wanted time, given what was read of it."""
+        read = [(graph.order(v), t) for v, t in self._times.items() if _minor_of(v) == minor]
+        earlier = max((version for version, time in read if time < wanted), default=None)
+        later = min((version for version, time in read if time > wanted), default=None)
+        return [
+            release
+            for release in line
+            if (earlier is None or _order(release) > earlier)
+            and (later is None or _order(release) < later)
+        ]
+
+    async def _read(self, releases: Sequence[Release]) -> None:
+        """Read at most AT_ONCE of them, all at the same time."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._candidates(release)) for release in releases]
+        self.looked_at += [release.version for release in releases]
+        for task in tasks:
+            self.candidates += task.result()
+        fitting = (lineage.by_layers, lineage.by_os_version)
+        self.is_over = any(fits(self.facts, self.candidates) for fits in fitting)
+
+    async def _candidates(self, release: Release) -> list[Candidate]:
+        """The OS images of one release; what cannot be read is a gap and no end."""
+        try:
+            payload = await self._images.payload(release.image)
+        except (OutsideError, Malformed) as error:
+            self.gaps.append(f"release {release.version}: {error}")
+            return []
+        found = []
+        for tag in _tags(payload, release.version, self._stream):
+            try:
+                found.append(await self._candidate(release, payload, tag))
+            except (OutsideError, Malformed) as error:
+                self.gaps.append(f"release {release.version}, {tag}: {error}")
+        return [candidate for candidate in found if candidate is not None]
+
+    async def _candidate(self, release: Release, payload: Payload, tag: str) -> Candidate | None:
+        base = Pullspec(payload.tags[tag])
+        facts = await self._images.facts(base, self.facts.architecture)
+        if streams.is_extensions(facts.labels):
+            return None
+        version = os_version.machine_os_of(payload.annotations.get(tag, {}), facts.labels)
+        built, wanted = os_version.parse(version), self._wanted
+        if built and wanted and built.line == wanted.line:
+            self._times[release.version] = built.built_at
+        return Candidate(
+            release_version=release.version,
+            release_image=release.image,
+            base=base,
+            manifest_digest=facts.manifest_digest,
+            diff_ids=facts.diff_ids,
+            os_version=version,
+        )
+
+
+def _tags(payload: Payload, version: str, stream: str) -> list[str]:
+    """Every tag that may hold an OS image, those that the names tell first."""
+    try:
+        named = [t for s in (stream, streams.RHEL_9) for t in streams.os_tags(version, s)]
+    except ValueError:
+        named = []  # a version that is none
+    return list(
+        dict.fromkeys(t for t in (*named, *streams.candidates(payload)) if t in payload.tags)
+    )
+
+
+def _minor_of(version: str) -> tuple[int, int] | None:
+    try:
+        return mco.minor_of(version)
+    except ValueError:
+        return None
+
+
+def _order(release: Release) -> tuple[bool, semver.Version]:
+    return graph.order(release.version)
