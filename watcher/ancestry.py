@@ -6,7 +6,9 @@ them costs a payload, so the image's inherited OS version says where to look fir
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -26,6 +28,10 @@ NOWHERE = ClusterName("")
 MOST_RELEASES = 40
 """Releases read for one image: more than a minor has had in a year and a half."""
 AT_ONCE = 8
+SEARCH_SECONDS = 60.0
+"""The longest search for one image: whoever looks at a pool waits for it."""
+KEPT_SECONDS, KEPT = 1800.0, 256
+"""What was found, or not found, is not looked for again for that long."""
 PROBES = 3
 """Releases read at once while the search closes in on a time: they quarter what is left."""
 MINORS_OF_RHEL: Mapping[str, tuple[tuple[int, int], ...]] = {
@@ -61,9 +67,19 @@ class Ancestors:
 class Ancestry:
     """Finds lineages; what it reads of releases is kept by `images`."""
 
-    def __init__(self, images: Images, graphs: Graphs, *, graph_url: str = "") -> None:
+    def __init__(
+        self,
+        images: Images,
+        graphs: Graphs,
+        *,
+        graph_url: str = "",
+        search_seconds: float = SEARCH_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`graph_url`: asked instead of the cluster's update service."""
         self._images, self._graphs, self._graph_url = images, graphs, graph_url
+        self._search_seconds, self._monotonic = search_seconds, monotonic
+        self._kept: OrderedDict[tuple[Hashable, ...], tuple[float, Ancestors]] = OrderedDict()
 
     async def of(
         self,
@@ -85,19 +101,36 @@ class Ancestry:
         claim = lineage.from_image(facts)
         if claim.said_by is SaidBy.OURS and not thorough:
             return Ancestors(lineage=claim)
+        known = _known(cluster_version)
+        key = (cluster, image, architecture, stream, thorough, *(r.image for r in known))
+        until, kept = self._kept.get(key, (0.0, None))
+        if kept is not None and self._monotonic() < until:
+            return kept
         everywhere = thorough or claim.said_by is SaidBy.UNKNOWN
         most = MOST_RELEASES if everywhere else AT_ONCE
         stream = stream or facts.labels.get(streams.STREAM_CLASS, "")
         search = _Search(images, facts, stream, most)
-        await search.among(_known(cluster_version))
-        if everywhere:
-            await self._in_graphs(search, cluster_version)
-            await search.far_away()
-        return Ancestors(
-            lineage=lineage.of_image(facts, search.candidates),
+        try:
+            async with asyncio.timeout(self._search_seconds):
+                await search.among(known)
+                if everywhere:
+                    await self._in_graphs(search, cluster_version)
+                    await search.far_away()
+        except TimeoutError:
+            search.gaps.append(f"not looked at further: {self._search_seconds:g} s were over")
+        return self._keep(key, search)
+
+    def _keep(self, key: tuple[Hashable, ...], search: "_Search") -> Ancestors:
+        """What was found is looked for again after a while: it may have been incomplete."""
+        found = Ancestors(
+            lineage=lineage.of_image(search.facts, search.candidates),
             looked_at=tuple(search.looked_at),
             gaps=tuple(search.gaps),
         )
+        self._kept[key] = (self._monotonic() + KEPT_SECONDS, found)
+        if len(self._kept) > KEPT:
+            self._kept.popitem(last=False)
+        return found
 
     async def _in_graphs(self, search: "_Search", cv: ClusterVersion | None) -> None:
         """Among the releases of the cluster's channel; of the image's own minor if that has none.

@@ -1,15 +1,17 @@
 """Looking for the base of an image among releases: in which order, how far, and what is told."""
 
+import asyncio
 from dataclasses import replace as changed
 
 import pytest
 
 from tests.facts import PROD, base_image, digest, release_image
-from tests.releases import IT, World, cluster, z
-from watcher.ancestry import AT_ONCE, MOST_RELEASES, Ancestry
+from tests.releases import IT, Counting, World, cluster, z
+from watcher.ancestry import AT_ONCE, KEPT_SECONDS, MOST_RELEASES, Ancestry
 from watcher.core.cluster import HistoryEntry
+from watcher.core.facts import Pullspec
 from watcher.core.graph import PUBLIC
-from watcher.core.images import BASE_DIGEST, BUILD_KEY, ON_CLUSTER_BASE, VERSION
+from watcher.core.images import BASE_DIGEST, BUILD_KEY, ON_CLUSTER_BASE, VERSION, Payload
 from watcher.core.lineage import SaidBy
 from watcher.core.streams import EXTENSIONS
 from watcher.ports import OutsideError, Refused, Transient
@@ -299,3 +301,58 @@ async def test_the_stock_image_is_known_as_such(world: World) -> None:
     ancestry = Ancestry(world.images, world.graphs)
     found = await ancestry.of(base_image("4.16.3"), cluster_version=cluster("4.16.3"))
     assert found.lineage.stock
+
+
+# --- how long it lasts ---------------------------------------------------------------------------
+
+
+class Clock:
+    """Seconds that pass when somebody says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+async def test_what_was_found_is_not_looked_for_again_for_a_while(world: World) -> None:
+    world.made_on("4.16.1")
+    cv = cluster(world.release("4.16.3"), world.release("4.16.1"))
+    clock = Clock()
+    ancestry = Ancestry(world.images, world.graphs, monotonic=clock)
+    first = await ancestry.of(IT, cluster_version=cv)
+    read = len(world.images.read)
+    assert await ancestry.of(IT, cluster_version=cv) is first
+    assert len(world.images.read) == read
+    clock.now = KEPT_SECONDS
+    assert await ancestry.of(IT, cluster_version=cv) == first
+    assert len(world.images.read) > read
+
+
+async def test_another_release_of_the_cluster_is_another_question(world: World) -> None:
+    world.made_on("4.16.1")
+    ancestry = Ancestry(world.images, world.graphs)
+    before = await ancestry.of(IT, cluster_version=cluster(world.release("4.16.3")))
+    assert before.lineage.said_by is SaidBy.UNKNOWN
+    cv = cluster(world.release("4.16.1"), world.release("4.16.3"))
+    assert (await ancestry.of(IT, cluster_version=cv)).lineage.said_by is SaidBy.LAYERS
+
+
+class Hanging(Counting):
+    """Registries that accept the connection and say nothing more."""
+
+    async def payload(self, release: Pullspec) -> Payload:
+        await asyncio.Event().wait()
+        raise AssertionError("it never answers")
+
+
+async def test_a_search_ends_after_its_time_and_says_so(world: World) -> None:
+    world.made_on("4.16.1")
+    cv = cluster(world.release("4.16.3"))
+    images = Hanging()
+    images.held = world.images.held
+    ancestry = Ancestry(images, world.graphs, search_seconds=0.0)
+    found = await ancestry.of(IT, cluster_version=cv)
+    assert found.lineage.said_by is SaidBy.UNKNOWN
+    assert found.gaps[-1] == "not looked at further: 0 s were over"
