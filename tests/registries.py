@@ -14,8 +14,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import httpx
 import trustme
 import yaml
 
@@ -28,6 +28,7 @@ PASSWORD = "secret-of-the-robot"
 # bcrypt of PASSWORD, made once with libxcrypt: no htpasswd program is needed.
 _HTPASSWD = "robot:$2b$05$abcdefghijklmnopqrstuuE0jJl8ByLTSSSdb6f5ikumlebCfXs6G\n"
 _START_SECONDS = 15.0
+_QUICK = {"backoff_seconds": 0.01, "read_seconds": 10.0, "requests_per_second": 10_000.0}
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +70,23 @@ def settings_for(host: str, ca_file: Path | None, **more: float | int) -> Regist
         ca_files={host: ca_file} if ca_file else {},
         insecure_hosts=frozenset() if ca_file else frozenset({host}),
         use_proxy_environment=False,
-        **{"backoff_seconds": 0.01, "read_seconds": 10.0, **more},  # type: ignore[arg-type]
+        **{**_QUICK, **more},  # type: ignore[arg-type]
     )
 
 
 @dataclass(frozen=True, slots=True)
 class PrivateCa:
-    """A certificate for 127.0.0.1 and localhost, and the CA nobody else knows."""
+    """A certificate, for 127.0.0.1 and localhost if not said otherwise, and the CA nobody knows."""
 
     ca_file: Path
     cert_file: Path
     key_file: Path
 
     @classmethod
-    def made_in(cls, directory: Path) -> "PrivateCa":
+    def made_in(cls, directory: Path, *names: str) -> "PrivateCa":
         directory.mkdir(parents=True, exist_ok=True)
         authority = trustme.CA()
-        leaf = authority.issue_cert("127.0.0.1", "localhost")
+        leaf = authority.issue_cert(*(names or ("127.0.0.1", "localhost")))
         made = cls(directory / "ca.pem", directory / "cert.pem", directory / "key.pem")
         authority.cert_pem.write_to_path(made.ca_file)
         leaf.private_key_pem.write_to_path(made.key_file)
@@ -126,27 +127,38 @@ async def simulated_registry(
 
 @asynccontextmanager
 async def real_registry(
-    directory: Path, *, basic: bool = False, tls: PrivateCa | None = None
+    directory: Path,
+    *,
+    basic: bool = False,
+    tls: PrivateCa | None = None,
+    tokens: Mapping[str, str] | None = None,
+    client_ca: Path | None = None,
 ) -> AsyncIterator[Running]:
-    """Debian's docker-registry, stored in `directory`; it must be installed."""
+    """Debian's docker-registry, stored in `directory`; it must be installed.
+
+    `tokens` is its configuration of a token server, `client_ca` whose clients alone it serves.
+    """
     host = f"127.0.0.1:{_free_port()}"
     url = f"{'https' if tls else 'http'}://{host}"
     ca_file = tls.ca_file if tls else None
-    process = _started(directory, host, basic=basic, tls=tls)
+    config = _configuration(directory, host, basic=basic, tls=tls)
+    if tokens:
+        config["auth"] = {"token": dict(tokens)}
+    if client_ca:
+        config["http"]["tls"]["clientcas"] = [str(client_ca)]
+    process = _started(directory, config)
     try:
-        await _until_it_answers(process, url, ca_file)
-        yield Running(host, url, ca_file, basic, None, settings_for(host, ca_file))
+        await _until_it_listens(process, host)
+        needs_login = basic or bool(tokens)
+        yield Running(host, url, ca_file, needs_login, None, settings_for(host, ca_file))
     finally:
         process.terminate()
         process.wait(10)
 
 
-def _started(
-    directory: Path, host: str, *, basic: bool, tls: PrivateCa | None
-) -> subprocess.Popen[bytes]:
-    directory.mkdir(parents=True, exist_ok=True)
+def _started(directory: Path, settings: Mapping[str, Any]) -> subprocess.Popen[bytes]:
     config = directory / "config.yml"
-    config.write_text(yaml.safe_dump(_configuration(directory, host, basic=basic, tls=tls)))
+    config.write_text(yaml.safe_dump(settings))
     with (directory / "log").open("wb") as log:
         return subprocess.Popen(
             ["docker-registry", "serve", str(config)], stdout=log, stderr=subprocess.STDOUT
@@ -155,11 +167,12 @@ def _started(
 
 def _configuration(
     directory: Path, host: str, *, basic: bool, tls: PrivateCa | None
-) -> dict[str, object]:
+) -> dict[str, Any]:
+    directory.mkdir(parents=True, exist_ok=True)
     http: dict[str, object] = {"addr": host, "secret": "for tests"}
     if tls:
         http["tls"] = {"certificate": str(tls.cert_file), "key": str(tls.key_file)}
-    config: dict[str, object] = {
+    config: dict[str, Any] = {
         "version": 0.1,
         "log": {"level": "warn", "accesslog": {"disabled": True}},
         "storage": {
@@ -181,16 +194,15 @@ def _free_port() -> int:
         return port
 
 
-async def _until_it_answers(
-    process: subprocess.Popen[bytes], url: str, ca_file: Path | None
-) -> None:
-    trust: ssl.SSLContext | bool = ssl.create_default_context(cafile=ca_file) if ca_file else False
-    async with httpx.AsyncClient(verify=trust, trust_env=False) as client:
-        async with asyncio.timeout(_START_SECONDS):
-            while process.poll() is None:
-                try:
-                    await client.get(f"{url}/v2/")
-                    return
-                except httpx.TransportError:
-                    await asyncio.sleep(0.02)
+async def _until_it_listens(process: subprocess.Popen[bytes], host: str) -> None:
+    name, _, port = host.partition(":")
+    async with asyncio.timeout(_START_SECONDS):
+        while process.poll() is None:
+            try:
+                _, writer = await asyncio.open_connection(name, int(port))
+            except OSError:
+                await asyncio.sleep(0.02)
+            else:
+                writer.close()
+                return
     raise RuntimeError(f"docker-registry ended with {process.returncode}: see its log")

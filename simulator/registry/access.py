@@ -33,7 +33,13 @@ class Access:
     accounts: Mapping[str, Account] = field(default_factory=dict)
     anonymous_pull: bool = False
     """With `bearer`: tokens to pull are given without a login."""
+    refresh_tokens: dict[str, str] = field(default_factory=dict)
+    """Identity token → user, with `bearer`."""
+    rotates: bool = False
+    """Each identity token is good once, and its answer holds the next one."""
     token_seconds: int = 300
+    issued_at: str | None = None
+    """What the token server's clock claims; None leaves it out."""
     monotonic: Callable[[], float] = time.monotonic
     service: str = "simulated-registry"
     _tokens: dict[str, tuple[float, frozenset[Grant]]] = field(default_factory=dict)
@@ -72,6 +78,21 @@ class Access:
         account = self.account(header)
         if header and account is None:
             return None
+        return self._issued(account, scopes)
+
+    def issue_for(self, form: Mapping[str, str]) -> tuple[str, str] | None:
+        """As `issue`, by OAuth2 (grant_type=refresh_token): a token and the next identity token."""
+        given = form.get("refresh_token", "")
+        user = self.refresh_tokens.get(given)
+        if form.get("grant_type") != "refresh_token" or not form.get("client_id") or user is None:
+            return None
+        if self.rotates:
+            del self.refresh_tokens[given]
+            given = secrets.token_urlsafe(24)
+            self.refresh_tokens[given] = user
+        return self._issued(self.accounts[user], form.get("scope", "").split()), given
+
+    def _issued(self, account: Account | None, scopes: list[str]) -> str:
         granted = frozenset(
             grant for scope in scopes for grant in _grants(scope) if self._may(account, grant)
         )

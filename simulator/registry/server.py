@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import parse_qsl
 
 from aiohttp import web
 
@@ -33,18 +34,24 @@ class SimulatedRegistry:
         tls: ssl.SSLContext | None = None,
         directory: Path | None = None,
         name: str = "127.0.0.1",
+        port: int = 0,
     ) -> None:
+        """`name` is what it calls itself; port 0 takes a free one."""
         self.access = access or Access()
         self.store = Store(InDirectory(directory) if directory else InMemory())
         self.faults: list[Fault] = []
         self.requests: list[Seen] = []
+        self.most_connections = 0
+        """How many were open at once, used or not."""
+        self.most_busy = {"read": 0, "write": 0}
+        """How many requests were under way at once: GET and HEAD, and all others."""
+        self._busy = {"read": 0, "write": 0}
         self._name = name
         self._tls = tls
-        self._port = 0
+        self._port = port
         self._closing = asyncio.Event()
-        self._runner = web.ServerRunner(
-            web.Server(self._handle, access_log=None), shutdown_timeout=1.0
-        )
+        self._server = web.Server(self._counted, access_log=None)
+        self._runner = web.ServerRunner(self._server, shutdown_timeout=1.0)
 
     @property
     def host(self) -> str:
@@ -57,7 +64,7 @@ class SimulatedRegistry:
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls)
+        site = web.TCPSite(self._runner, "127.0.0.1", self._port, ssl_context=self._tls)
         await site.start()
         self._port = self._runner.addresses[0][1]
         return self
@@ -75,6 +82,16 @@ class SimulatedRegistry:
         """How many requests came for a path (a regular expression for the whole)."""
         return sum(s.method == method and bool(re.fullmatch(path, s.path)) for s in self.requests)
 
+    async def _counted(self, request: web.BaseRequest) -> web.StreamResponse:
+        side = "read" if request.method in {"GET", "HEAD"} else "write"
+        self._busy[side] += 1
+        self.most_busy[side] = max(self.most_busy[side], self._busy[side])
+        self.most_connections = max(self.most_connections, len(self._server.connections))
+        try:
+            return await self._handle(request)
+        finally:
+            self._busy[side] -= 1
+
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
         query, headers = request.query_string, dict(request.headers)
         self.requests.append(Seen(request.method, request.path, query, headers))
@@ -91,7 +108,7 @@ class SimulatedRegistry:
 
     async def _routed(self, request: web.BaseRequest, fault: Fault | None) -> web.StreamResponse:
         if request.path == "/token":
-            return self._token(request)
+            return await self._token(request)
         for method, pattern, act in self._routes():
             if method == request.method and (match := re.fullmatch(pattern, request.path)):
                 wanted = _wanted(request, match)
@@ -110,12 +127,22 @@ class SimulatedRegistry:
         answer.headers["WWW-Authenticate"] = self.access.challenge(self.url, wanted)
         return answer
 
-    def _token(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _token(self, request: web.BaseRequest) -> web.StreamResponse:
+        answer: dict[str, object] = {"expires_in": self.access.token_seconds}
+        if self.access.issued_at is not None:
+            answer["issued_at"] = self.access.issued_at
+        if request.method == "POST":
+            form = dict(parse_qsl((await _body(request)).decode()))
+            granted = self.access.issue_for(form)
+            if granted is None:
+                return _error(Wrong(401, "UNAUTHORIZED", "wrong identity token"))
+            answer["access_token"], answer["refresh_token"] = granted
+            return web.json_response(answer)
         header = request.headers.get("Authorization")
         token = self.access.issue(header, request.query.getall("scope", []))
         if token is None:
             return _error(Wrong(401, "UNAUTHORIZED", "wrong user or password"))
-        return web.json_response({"token": token, "expires_in": self.access.token_seconds})
+        return web.json_response({**answer, "token": token})
 
     async def _ping(self, request: web.BaseRequest, match: re.Match[str]) -> web.Response:
         return web.json_response({})

@@ -56,7 +56,7 @@ async def test_a_push_without_the_right_login_ends_the_update_until_somebody_ask
 ) -> None:
     async with world(tmp_path) as made:
         access = made.registry.access
-        access.mode, access.anonymous_pull = "bearer", True
+        access.mode, access.accounts = "bearer", {"node": Account("node", push=())}
         async with running(hasty(made), patience=IMPATIENT) as app:
             failed = await update_in(app, "failed")
             assert "401" in failed.ended_because

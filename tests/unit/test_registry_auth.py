@@ -250,7 +250,8 @@ async def test_a_login_that_may_not_read_a_repository_is_told() -> None:
     [
         pytest.param(b"{}", "without a usable token", id="empty"),
         pytest.param(b'{"token":"a\\r\\nX-Evil: 1"}', "without a usable token", id="with a break"),
-        pytest.param(b"<html>", "is malformed", id="no JSON"),
+        pytest.param(b"no JSON", "is malformed", id="no JSON"),
+        pytest.param(b"\n<html>", "HTML instead of a token; is that a login page", id="HTML"),
         pytest.param(b" " * 70_000, "token limit of 65536 bytes", id="too large"),
     ],
 )
@@ -301,9 +302,12 @@ def test_an_entry_left_by_a_logout_is_no_login() -> None:
         '{"auths":{"quay.io":{"auth":"secret!"}}}',
         '{"auths":{"quay.io":{"auth":"c2VjcmV0"}}}',
         '{"auths":{"quay.io":{"auth":["secret"]}}}',
-        '{"auths":{"quay.io":{"identitytoken":"secret"}}}',
+        '{"auths":{"quay.io":{"identitytoken":["secret"]}}}',
+        '{"auths":{"quay.io":{"auth":"c2VjcmV0/\u00e9"}}}',
+        '["secret"]',
+        '{"auths":' * 2000,
     ],
-    ids=["no JSON", "no base64", "no colon", "no text", "identity token"],
+    ids=["no JSON", "no base64", "no colon", "no text", "bad token", "not ASCII", "list", "deep"],
 )
 def test_malformed_credentials_are_refused_without_showing_them(raw: str) -> None:
     with pytest.raises(BadContent, match="the pull secret") as caught:

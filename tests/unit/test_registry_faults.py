@@ -26,10 +26,13 @@ SIZED = 3_000_000
 
 
 class Pauses(list[float]):
-    """Stands in for sleeping; keeps how long was asked for."""
+    """Stands in for sleeping and its clock; keeps how long was asked for."""
 
     async def __call__(self, seconds: float) -> None:
         self.append(seconds)
+
+    def monotonic(self) -> float:
+        return sum(self)
 
 
 @pytest.fixture
@@ -45,7 +48,9 @@ def pauses() -> Pauses:
 
 @pytest.fixture
 async def client(registry: Running, pauses: Pauses) -> AsyncIterator[RegistryClient]:
-    async with RegistryClient.opened(registry.settings, sleep=pauses) as opened:
+    async with RegistryClient.opened(
+        registry.settings, sleep=pauses, monotonic=pauses.monotonic
+    ) as opened:
         yield opened
 
 
@@ -177,7 +182,7 @@ async def test_an_unreachable_registry_is_transient(pauses: Pauses) -> None:
     settings = RegistrySettings(
         insecure_hosts=frozenset({"127.0.0.1:1"}), use_proxy_environment=False
     )
-    async with RegistryClient.opened(settings, sleep=pauses) as client:
+    async with RegistryClient.opened(settings, sleep=pauses, monotonic=pauses.monotonic) as client:
         with pytest.raises(Transient, match="no connection; check the name"):
             await client.exists((Repository("127.0.0.1:1/rhcos/base"), "latest"))
     assert len(pauses) == settings.attempts - 1

@@ -12,7 +12,9 @@ from watcher.clients.registry.errors import (
     Tampered,
     TooLarge,
     Unauthorised,
+    Untrusted,
 )
+from watcher.clients.registry.logins import find_logins
 from watcher.clients.registry.model import (
     LINUX_AMD64,
     Descriptor,
@@ -45,5 +47,7 @@ __all__ = [
     "Tampered",
     "TooLarge",
     "Unauthorised",
+    "Untrusted",
+    "find_logins",
     "read_payload",
 ]

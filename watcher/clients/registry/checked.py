@@ -16,7 +16,7 @@ class Checked:
     def __init__(self, what: str, digest: Digest, size: int | None) -> None:
         self.what = what
         self.size = size
-        self._digest = digest
+        self.digest = digest
         self.restart()
 
     def restart(self) -> None:
@@ -24,6 +24,11 @@ class Checked:
         self.length = 0
         self._hash = sha256()
         self._skip = 0
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether as many bytes came as were promised, so that there is nothing to continue."""
+        return self.length > 0 and self.length == self.size
 
     async def continued(self, answer: httpx.Response) -> AsyncIterator[bytes]:
         """The body of an answer that begins where we stopped, or (200) again at the first byte."""
@@ -45,7 +50,7 @@ class Checked:
     def finish(self) -> None:
         """Raise Tampered unless the whole is what was promised."""
         actual = f"sha256:{self._hash.hexdigest()}"
-        if actual != self._digest or self.size not in (None, self.length):
+        if actual != self.digest or self.size not in (None, self.length):
             raise Tampered(
                 f"{self.what} failed verification and may have been tampered with: "
                 f"{self.length} bytes with {actual} were given"

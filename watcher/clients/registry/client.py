@@ -5,7 +5,7 @@ It holds no policy: which image, whose credentials and what follows from an erro
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Self
 
@@ -16,6 +16,9 @@ from watcher.clients.registry.reader import Ref
 from watcher.clients.registry.settings import RegistrySettings
 from watcher.clients.registry.transport import Transport
 from watcher.clients.registry.writer import Writer
+from watcher.core.mirrors import Mirrors
+
+NO_MIRRORS = Mirrors()
 
 
 class RegistryClient(Writer):
@@ -26,11 +29,13 @@ class RegistryClient(Writer):
         transport: Transport,
         credentials: Credentials | None = None,
         *,
+        mirrors: Mirrors = NO_MIRRORS,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._monotonic = monotonic
         authoriser = Authoriser(transport, credentials or Credentials(), monotonic=monotonic)
-        super().__init__(transport, authoriser)
+        super().__init__(transport, authoriser, mirrors)
+        self._mirrors = mirrors
+        self._monotonic = monotonic
 
     @classmethod
     @asynccontextmanager
@@ -39,16 +44,37 @@ class RegistryClient(Writer):
         settings: RegistrySettings | None = None,
         credentials: Credentials | None = None,
         *,
+        mirrors: Mirrors = NO_MIRRORS,
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        environ: Mapping[str, str] | None = None,
     ) -> AsyncIterator[Self]:
-        """A client whose connections are closed at the end."""
-        async with Transport(settings or RegistrySettings(), sleep=sleep) as transport:
-            yield cls(transport, credentials, monotonic=monotonic)
+        """A client whose connections are closed at the end; `environ` names the proxies."""
+        settings = settings or RegistrySettings()
+        async with Transport(
+            settings, sleep=sleep, monotonic=monotonic, environ=environ
+        ) as transport:
+            yield cls(transport, credentials, mirrors=mirrors, monotonic=monotonic)
 
-    def using(self, credentials: Credentials) -> Self:
-        """A client with other credentials on the same connections; it sees none of our tokens."""
-        return type(self)(self._transport, credentials, monotonic=self._monotonic)
+    def using(
+        self,
+        credentials: Credentials | None = None,
+        *,
+        mirrors: Mirrors | None = None,
+        trusted: Mapping[str, str] | None = None,
+    ) -> Self:
+        """A client on the same connections with other credentials, mirrors or authorities.
+
+        `trusted` is host[:port] → PEM, beside what the settings name. None keeps what is. It sees
+        none of our tokens: under another authority the same host may be another machine.
+        """
+        transport = self._transport if trusted is None else self._transport.trusting(trusted)
+        return type(self)(
+            transport,
+            self._auth.credentials if credentials is None else credentials,
+            mirrors=self._mirrors if mirrors is None else mirrors,
+            monotonic=self._monotonic,
+        )
 
     async def pullable(
         self, ref: Ref, credentials: Credentials, platform: Platform = LINUX_AMD64

@@ -8,7 +8,7 @@ import re
 
 import msgspec
 
-from watcher.ports import Refused
+from watcher.errors import Refused
 
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\u2027\u202f-\ud7ff\uf900-\ufdff]+")
 """Control characters, also the invisible ones that turn the direction of text."""
@@ -20,6 +20,10 @@ class NotFound(Refused):
 
 class Unauthorised(Refused):
     """The credentials are missing, wrong, or not enough (401, 403)."""
+
+
+class Untrusted(Refused):
+    """No TLS with this host: its certificate is not trusted, or it speaks none."""
 
 
 class Tampered(Refused):

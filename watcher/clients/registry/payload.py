@@ -5,7 +5,7 @@ and ``release-metadata`` under ``release-manifests/``. Unlike it, the layer is h
 though both files come first in it: what is named here becomes the operating system of nodes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -13,12 +13,19 @@ import msgspec
 
 from watcher.clients.registry.errors import BadContent, NotFound, TooLarge, clean
 from watcher.clients.registry.inflating import Inflating
-from watcher.clients.registry.model import LINUX_AMD64, Descriptor, Manifest, Platform, decode
-from watcher.clients.registry.reader import Reader, choose
+from watcher.clients.registry.model import (
+    LINUX_AMD64,
+    Descriptor,
+    IndexEntry,
+    Manifest,
+    Platform,
+    decode,
+)
+from watcher.clients.registry.reader import Reader
 from watcher.clients.registry.settings import Limits
 from watcher.clients.registry.tarfiles import TarFiles
 from watcher.core.facts import Malformed, Pullspec
-from watcher.ports import Refused
+from watcher.errors import Refused
 
 REFERENCES = "release-manifests/image-references"
 METADATA = "release-manifests/release-metadata"
@@ -79,14 +86,19 @@ class _Metadata(msgspec.Struct):
 
 
 async def read_payload(
-    reader: Reader, ref: Pullspec, *, platform: Platform = LINUX_AMD64, limits: Limits | None = None
+    reader: Reader,
+    ref: Pullspec,
+    *,
+    wanted: Callable[[Platform], bool] | None = None,
+    limits: Limits | None = None,
 ) -> ReleasePayload:
     """Read a release image; raise NotFound, BadContent, Tampered, TooLarge, or Transient.
 
-    Of an index the entry for `platform` is read, or its only entry.
+    Of an index its only entry is read, or the first that is `wanted`; where all are welcome,
+    linux/amd64 before others: what they name is the same.
     """
     limits = limits or Limits()
-    manifest = await _image(reader, ref, platform)
+    manifest = await _image(reader, ref, wanted)
     if not manifest.layers:
         raise BadContent(f"{ref} is no release image: it has no layers")
     files = await _files(reader, manifest, manifest.layers[-1], limits)
@@ -98,13 +110,26 @@ async def read_payload(
     return _payload(ref, references, metadata)
 
 
-async def _image(reader: Reader, ref: Pullspec, platform: Platform) -> Manifest:
+async def _image(
+    reader: Reader, ref: Pullspec, wanted: Callable[[Platform], bool] | None
+) -> Manifest:
     top = await reader.manifest(ref)
     if not top.is_index:
         return top
-    only = len(top.entries) == 1
-    entry = top.entries[0] if only else choose(top, platform)
-    return await reader.child(top, entry.descriptor)
+    return await reader.child(top, _entry(top, wanted).descriptor)
+
+
+def _entry(index: Manifest, wanted: Callable[[Platform], bool] | None) -> IndexEntry:
+    if len(index.entries) == 1:
+        return index.entries[0]
+    if wanted is None:
+        fitting = sorted(index.entries, key=lambda e: e.platform != LINUX_AMD64)
+    else:
+        fitting = [e for e in index.entries if e.platform and wanted(e.platform)]
+    if not fitting:
+        there = clean(", ".join(str(e.platform or "unnamed") for e in index.entries[:20]))
+        raise NotFound(f"{index.ref} has nothing for the platform asked for; it has: {there}")
+    return fitting[0]
 
 
 async def _files(

@@ -2,17 +2,21 @@
 
 A digest is checked before anybody sees a manifest or config. A blob is streamed, so its check comes
 with its last byte: whoever uses the bytes before must be able to throw the result away.
+Mirrors are asked before the source, without anybody noticing: what is read keeps the source's name.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import replace
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing
+from dataclasses import dataclass
 from hashlib import sha256
+from typing import TypeVar
 
 import httpx
 
-from watcher.clients.registry.auth import Authoriser, Scope
+from watcher.clients.registry.asking import Asking, next_chunk, until
+from watcher.clients.registry.auth import Authoriser
+from watcher.clients.registry.calls import Call
 from watcher.clients.registry.checked import Checked
 from watcher.clients.registry.errors import BadContent, NotFound, Tampered, TooLarge, clean
 from watcher.clients.registry.model import (
@@ -29,60 +33,68 @@ from watcher.clients.registry.model import (
     read_config,
     read_manifest,
 )
-from watcher.clients.registry.transport import Call, Transport, check, read_all
+from watcher.clients.registry.places import ATTEMPTS_WITH_OTHERS, Failures, Places, Shared
+from watcher.clients.registry.transport import Patience, Transport, check, read_all
 from watcher.core.facts import Digest, Malformed, Pullspec, Repository, split_tag
-from watcher.ports import Refused, Transient
+from watcher.core.mirrors import Mirrors
+from watcher.errors import OutsideError, Refused, Transient
+
+T = TypeVar("T")
 
 Ref = Pullspec | tuple[Repository, str]
 """An image by digest, or a repository with a tag. A tag is resolved, never kept."""
 
 _ACCEPT = ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST))
 OK = frozenset({200})
+_HELD_BYTES = 16 * 1024 * 1024
+"""A blob up to this size is handed out only when it is proven, if it may be had elsewhere too: then
+a bad mirror costs nobody anything. A release's last layer has about 13 MB."""
+_DOWN: Shared[Transport] = Shared()
+_DENIED: Shared[Authoriser] = Shared()
 
 
-class Reader:
+class Reader(Asking):
     """Reads with one set of credentials over a shared transport."""
 
-    def __init__(self, transport: Transport, authoriser: Authoriser) -> None:
-        self._transport = transport
-        self._auth = authoriser
-        self._limits = transport.settings.limits
+    def __init__(
+        self, transport: Transport, authoriser: Authoriser, mirrors: Mirrors | None = None
+    ) -> None:
+        super().__init__(transport, authoriser)
+        self._places = Places(
+            mirrors or Mirrors(), down=_DOWN.of(transport), denied=_DENIED.of(authoriser)
+        )
+
+    @property
+    def direct(self) -> "Reader":
+        """The same without mirrors: what was pushed is looked for where it was pushed."""
+        return Reader(self._transport, self._auth)
+
+    def places(self, repository: Repository, digest: Digest) -> tuple[Repository, ...]:
+        """Where this content is looked for, in order; raise Refused where that is nowhere."""
+        return self._places.of(repository, by_digest=True, content=digest)
 
     async def manifest(self, ref: Ref) -> Manifest:
         """The manifest or index; raise NotFound, Tampered, BadContent, TooLarge, Transient."""
         repository, reference = _split(ref)
-        call = self._manifest_call("GET", repository, reference)
-        async with self._within_call_time(call), self._send(call, repository) as answer:
-            await check(answer, allowed=OK)
-            raw = await read_all(call, answer, limit=self._limits.manifest, name="manifest")
-            media_type = answer.headers.get("content-type", "")
-            claimed = answer.headers.get("docker-content-digest")
-        actual = f"sha256:{sha256(raw).hexdigest()}"
-        for expected in (reference, claimed):
-            if expected and expected.startswith("sha256:") and expected != actual:
-                raise Tampered(
-                    f"manifest {repository}@{clean(expected)} failed verification: "
-                    f"the registry sent {actual}"
-                )
-        return read_manifest(repository, media_type, raw)
+
+        async def asked(place: Repository, patience: Patience) -> Manifest:
+            return await self._manifest_at(place, repository, reference, patience)
+
+        return await self._ask(repository, reference, asked)
 
     async def head(self, ref: Ref) -> Descriptor:
         """Digest, type and size as the registry states them, unchecked; raise NotFound."""
         repository, reference = _split(ref)
-        call = self._manifest_call("HEAD", repository, reference)
-        async with self._within_call_time(call), self._send(call, repository) as answer:
-            await check(answer, allowed=OK)
-            try:
-                return Descriptor(
-                    clean(answer.headers.get("content-type", "")),
-                    Digest(answer.headers.get("docker-content-digest", "")),
-                    int(answer.headers.get("content-length", "0")),
-                )
-            except (Malformed, ValueError):
-                pass
-        # Some registries leave the header out; the bytes say it too.
-        found = await self.manifest(ref)
-        return Descriptor(found.media_type, found.digest, len(found.raw))
+
+        async def asked(place: Repository, patience: Patience) -> Descriptor:
+            stated = await self._stated(place, reference, patience)
+            if stated is not None:
+                return stated
+            # Some registries leave the header out; the bytes say it too.
+            found = await self._manifest_at(place, repository, reference, patience)
+            return Descriptor(found.media_type, found.digest, len(found.raw))
+
+        return await self._ask(repository, reference, asked)
 
     async def exists(self, ref: Ref) -> bool:
         """Whether the registry has it; raise Unauthorised where it hides that."""
@@ -98,7 +110,10 @@ class Reader:
         A plain manifest names no platform: whoever minds compares the config's.
         Raise NotFound naming the platforms there are.
         """
-        top = await self.manifest(ref)
+        return await self.image_of(await self.manifest(ref), platform)
+
+    async def image_of(self, top: Manifest, platform: Platform = LINUX_AMD64) -> Manifest:
+        """As `platform_manifest`, of a manifest that was read already."""
         return await self.child(top, choose(top, platform).descriptor) if top.is_index else top
 
     async def child(self, index: Manifest, entry: Descriptor) -> Manifest:
@@ -138,10 +153,9 @@ class Reader:
                 f"{repository}@{named.digest}: {named.size} bytes, "
                 f"larger than the {name} limit of {limit} bytes"
             )
-        call = Call("GET", self._url(repository, f"blobs/{named.digest}"))
-        async with self._within_call_time(call):
-            parts = [part async for part in self.blob(repository, named.digest, size=named.size)]
-        return b"".join(parts)
+        how = _How(self._transport.settings.call_seconds, bulk=False)
+        parts = self._blob(repository, named.digest, named.size, how)
+        return b"".join([part async for part in parts])
 
     async def blob(
         self, repository: Repository, digest: Digest, *, size: int | None = None
@@ -149,36 +163,30 @@ class Reader:
         """The blob's bytes as they come; close it (`aclosing`) when leaving early.
 
         Raise Tampered after the last byte when the whole is not what digest and size promise (or
-        as soon as it is too long). An answer that breaks off is continued by Range.
+        as soon as it is too long). An answer that breaks off is continued by Range, there or at the
+        next place. Who is given bad bytes of a large blob may ask again: another place comes first.
         """
-        content = Checked(f"blob {repository}@{digest}", digest, size)
-        deadline = asyncio.get_running_loop().time() + self._transport.settings.blob_seconds
-        patience = self._transport.patience()
-        url = self._url(repository, f"blobs/{digest}")
-        while True:
-            ranged = {"Range": f"bytes={content.length}-"} if content.length else {}
-            try:
-                async with self._send(Call("GET", url, ranged), repository) as answer:
-                    chunks = await content.continued(answer)
-                    while chunk := await _next(chunks, deadline, content.what):
-                        if fresh := content.take(chunk):
-                            yield fresh
-                break
-            except httpx.TransportError as error:
-                problem = Transient(
-                    f"{content.what}: broke off after {content.length} bytes: {clean(error)}"
-                )
-            await self._transport.wait(problem, patience)
-        content.finish()
+        how = _How(self._transport.settings.blob_seconds, bulk=True)
+        async with aclosing(self._blob(repository, digest, size, how)) as parts:
+            async for part in parts:
+                yield part
 
     async def blob_exists(self, repository: Repository, digest: Digest) -> bool:
-        """Whether the repository gives out this blob."""
-        call = Call("HEAD", self._url(repository, f"blobs/{digest}"))
-        async with self._within_call_time(call), self._send(call, repository) as answer:
-            if answer.status_code == 404:
-                return False
-            await check(answer, allowed=OK)
-            return True
+        """Whether the repository, or a mirror of it, gives out this blob."""
+
+        async def asked(place: Repository, patience: Patience) -> None:
+            call = Call("HEAD", self._url(place, f"blobs/{digest}"))
+            async with (
+                self._within_call_time(call),
+                self._send(call, place, patience=patience) as answer,
+            ):
+                await check(answer, allowed=OK)
+
+        try:
+            await self._ask(repository, digest, asked)
+        except NotFound:
+            return False
+        return True
 
     async def readable(self, ref: Ref, platform: Platform = LINUX_AMD64) -> None:
         """Raise unless manifest and config can be read and every layer is given out."""
@@ -196,41 +204,156 @@ class Reader:
         if not await self.blob_exists(manifest.repository, digest):
             raise NotFound(f"{manifest.ref}: layer {digest} is not in {manifest.repository}")
 
+    async def _ask(
+        self,
+        repository: Repository,
+        reference: str,
+        asked: Callable[[Repository, Patience], Awaitable[T]],
+    ) -> T:
+        """The answer of the first place that gives a good one; raise what all said.
+
+        Tags are looked for by the rules for tags, all else by those for digests.
+        """
+        by_digest = reference.startswith("sha256:")
+        content = Digest(reference) if by_digest else None
+        places = self._places.of(repository, by_digest=by_digest, content=content)
+        failures = Failures(repository, f"{'@' if by_digest else ':'}{reference}")
+        for place in places:
+            try:
+                answer = await asked(place, self._patience(place, places))
+            except OutsideError as error:
+                failures.add(place, error)
+                self._places.failed(place, error, content)
+            else:
+                self._places.worked(place)
+                return answer
+        raise failures.joined()
+
+    def _patience(self, place: Repository, places: tuple[Repository, ...]) -> Patience:
+        """Less of it while there is somebody else to ask."""
+        if place == places[-1]:
+            return self._transport.patience()
+        return self._transport.patience(attempts=ATTEMPTS_WITH_OTHERS)
+
+    async def _blob(
+        self, repository: Repository, digest: Digest, size: int | None, how: "_How"
+    ) -> AsyncGenerator[bytes, None]:
+        content = Checked(f"blob {repository}@{digest}", digest, size)
+        places = self.places(repository, digest)
+        left, failures = list(places), Failures(repository, f"@{digest}")
+        holds = len(places) > 1 and size is not None and size <= _HELD_BYTES
+        held: list[bytes] = []
+        while left:
+            place, began = left[0], content.length
+            try:
+                async with aclosing(self._rest(place, content, how, places)) as parts:
+                    async for part in parts:
+                        if holds:
+                            held.append(part)
+                        else:
+                            yield part
+                content.finish()
+                break
+            except OutsideError as error:
+                failures.add(place, error)
+                if isinstance(error, Tampered):
+                    if content.length and not holds:
+                        self._places.failed(place, error, digest)
+                        raise failures.newest() from error  # the bad bytes are out already
+                    content.restart()
+                    held.clear()
+                    if began:
+                        continue  # its beginning was another's: now this one by itself
+                self._places.failed(place, error, digest)
+                del left[0]
+        else:
+            raise failures.joined()
+        self._places.worked(place)
+        for part in held:
+            yield part
+
+    async def _rest(
+        self, place: Repository, content: Checked, how: "_How", places: tuple[Repository, ...]
+    ) -> AsyncGenerator[bytes, None]:
+        """The bytes of a blob that are still missing, from one place."""
+        url = self._url(place, f"blobs/{content.digest}")
+        deadline = asyncio.get_running_loop().time() + how.seconds
+        patience = self._patience(place, places)
+        while not content.is_complete:
+            ranged = {"Range": f"bytes={content.length}-"} if content.length else {}
+            call = Call("GET", url, ranged, bulk=how.bulk)
+            try:
+                async with AsyncExitStack() as stack:
+                    async with until(deadline, content.what):
+                        sent = self._send(call, place, patience=self._patience(place, places))
+                        answer = await stack.enter_async_context(sent)
+                        chunks = await content.continued(answer)
+                    while chunk := await next_chunk(chunks, deadline, content.what):
+                        if fresh := content.take(chunk):
+                            yield fresh
+                return
+            except httpx.TransportError as error:
+                problem = Transient(
+                    f"{content.what}: broke off after {content.length} bytes: {clean(error)}"
+                )
+            await self._transport.wait(problem, patience)
+
+    async def _manifest_at(
+        self, place: Repository, repository: Repository, reference: str, patience: Patience
+    ) -> Manifest:
+        """The manifest as one place gives it, under the name of the source."""
+        call = self._manifest_call("GET", place, reference)
+        async with (
+            self._within_call_time(call),
+            self._send(call, place, patience=patience) as answer,
+        ):
+            await check(answer, allowed=OK)
+            raw = await read_all(call, answer, limit=self._limits.manifest, name="manifest")
+            media_type = answer.headers.get("content-type", "")
+            claimed = answer.headers.get("docker-content-digest")
+        actual = f"sha256:{sha256(raw).hexdigest()}"
+        for expected in (reference, claimed):
+            if expected and expected.startswith("sha256:") and expected != actual:
+                raise Tampered(
+                    f"manifest {place}@{clean(expected)} failed verification: "
+                    f"the registry sent {actual}"
+                )
+        return read_manifest(repository, media_type, raw)
+
+    async def _stated(
+        self, place: Repository, reference: str, patience: Patience
+    ) -> Descriptor | None:
+        """What one place says of a manifest; None where it does not say enough."""
+        call = self._manifest_call("HEAD", place, reference)
+        async with (
+            self._within_call_time(call),
+            self._send(call, place, patience=patience) as answer,
+        ):
+            await check(answer, allowed=OK)
+            try:
+                stated = Descriptor(
+                    clean(answer.headers.get("content-type", "")),
+                    Digest(answer.headers.get("docker-content-digest", "")),
+                    int(answer.headers.get("content-length", "0")),
+                )
+            except (Malformed, ValueError):
+                return None
+        if reference.startswith("sha256:") and stated.digest != reference:
+            raise Tampered(f"manifest {place}@{reference}: the registry calls it {stated.digest}")
+        return stated
+
     def _manifest_call(self, method: str, repository: Repository, reference: str) -> Call:
         url = self._url(repository, f"manifests/{reference}")
         return Call(method, url, {"Accept": _ACCEPT})
 
-    def _url(self, repository: Repository, rest: str) -> httpx.URL:
-        return self._transport.base(repository.host).join(f"{repository.path}/{rest}")
 
-    @asynccontextmanager
-    async def _send(
-        self, call: Call, repository: Repository, scope: Scope | None = None
-    ) -> AsyncIterator[httpx.Response]:
-        """The answer, logged in as the registry asks: a 401 is answered once."""
-        scope = scope or frozenset({(repository.path, "pull")})
-        patience = self._transport.patience()
-        known = self._auth.header(repository, scope)
-        async with self._transport.send(_with(call, known), patience=patience) as answer:
-            if answer.status_code != 401 or not self._is_own(answer, repository):
-                yield answer
-                return
-            header = await self._auth.answer(repository, scope, answer)
-        async with self._transport.send(_with(call, header), patience=patience) as answer:
-            yield answer
+@dataclass(frozen=True, slots=True)
+class _How:
+    """How a blob is read."""
 
-    def _is_own(self, answer: httpx.Response, repository: Repository) -> bool:
-        """Whether the registry itself answered, not a host it redirected to."""
-        return answer.request.url.netloc == self._transport.base(repository.host).netloc
-
-    @asynccontextmanager
-    async def _within_call_time(self, call: Call) -> AsyncIterator[None]:
-        seconds = self._transport.settings.call_seconds
-        try:
-            async with asyncio.timeout(seconds):
-                yield
-        except TimeoutError as error:
-            raise Transient(f"{call}: no complete answer within {seconds:g} s") from error
+    seconds: float
+    """At each place, with all attempts there."""
+    bulk: bool
 
 
 def choose(index: Manifest, platform: Platform) -> IndexEntry:
@@ -263,17 +386,3 @@ def checked_tag(repository: Repository, tag: str) -> str:
     if found != tag:
         raise Refused(f"{repository}: not a tag: {clean(tag)!r}")
     return tag
-
-
-def _with(call: Call, header: str | None) -> Call:
-    return replace(call, headers={**call.headers, "Authorization": header}) if header else call
-
-
-async def _next(chunks: AsyncIterator[bytes], deadline: float, what: str) -> bytes:
-    """The next chunk, empty at the end; the time the consumer takes counts too."""
-    try:
-        # Around each read only: a timeout over a `yield` would cancel the consumer.
-        async with asyncio.timeout_at(deadline):
-            return await anext(chunks, b"")
-    except TimeoutError as error:
-        raise Transient(f"{what}: not complete in time") from error

@@ -34,17 +34,29 @@ class RegistrySettings:
 
     ca_files: Mapping[str, Path] = field(default_factory=dict)
     """More certificate authorities (PEM) for one host, beside those of the system."""
+    ca_file: Path | None = None
+    """The same for every host: what ``--certificate-authority`` of a command names."""
+    certs_dirs: tuple[Path, ...] = ()
+    """containers-certs.d(5): the first that has a directory ``host[:port]`` counts for a host."""
     insecure_hosts: frozenset[str] = frozenset()
-    """Hosts spoken to over plain HTTP. Nothing else ever is."""
+    """Hosts spoken to over plain HTTP. Nothing else is, unless `insecure`."""
+    insecure: bool = False
+    """``--insecure`` of a command, never a setting: no certificate is checked, and a host that
+    does not speak TLS is spoken to over plain HTTP. Logins still go to their own hosts only."""
     use_proxy_environment: bool = True
     """Whether HTTPS_PROXY, HTTP_PROXY and NO_PROXY count."""
+    connections: int = 4
+    """To one host for reading, and as many for writing: a copy holds one of each."""
+    requests_per_second: float = 50.0
+    """To one host, in all; evenly, with a burst of 0.4 s worth."""
     connect_seconds: float = 10.0
     read_seconds: float = 30.0
     """The longest silence within an answer, and within a request's body."""
     call_seconds: float = 120.0
     """One small call with all its retries: manifest, config, token, HEAD."""
     blob_seconds: float = 3600.0
-    """One blob with all its retries: a base of 1.5 GB at 4 Mbit/s takes 50 minutes."""
+    """One blob with all its retries: a base of 1.5 GB at 4 Mbit/s takes 50 minutes. Also the
+    longest that any request waits for a free connection and the beginning of its answer."""
     attempts: int = 5
     """How often one request is sent in all, when the answer is 429, 502, 503, 504 or none."""
     backoff_seconds: float = 0.5

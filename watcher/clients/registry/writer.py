@@ -17,7 +17,7 @@ from watcher.clients.registry.model import Descriptor, digest_of
 from watcher.clients.registry.reader import Reader, checked_tag
 from watcher.clients.registry.transport import Body, Call, Stream, check
 from watcher.core.facts import Digest, Repository
-from watcher.ports import OutsideError, Refused, Transient
+from watcher.errors import OutsideError, Refused, Transient
 
 _CREATED = frozenset({201})
 _ACCEPTED = frozenset({202})
@@ -98,6 +98,18 @@ class Writer(Reader):
                 # An upload that broke off is begun anew: how much arrived is not known for sure.
                 await self._transport.wait(problem, patience)
 
+    async def try_upload(self, repository: Repository) -> None:
+        """Begin an upload and cancel it: raise what stands in the way of pushing; store nothing.
+
+        Raise Unauthorised where the login may not push there.
+        """
+        # Not repeated by itself: an upload whose answer got lost could not be cancelled.
+        call = Call("POST", self._url(repository, "blobs/uploads/"), repeat=False)
+        async with self._within_call_time(call), self._pushing(call, repository) as answer:
+            await check(answer, allowed=_ACCEPTED)
+            place = _location(answer)
+        await self._abandon(repository, place)
+
     async def copy_blob(
         self,
         blob: Descriptor,
@@ -108,20 +120,30 @@ class Writer(Reader):
     ) -> Carried:
         """Bring a blob to another repository by the cheapest way, streaming if it must be.
 
-        `reader` reads the source where that needs other credentials than ours.
+        `reader` reads the source where that needs other credentials than ours. The target itself is
+        looked at and written to; the source may be had from its mirrors, also by mounting.
         """
-        if await self.blob_exists(target, blob.digest):
+        if await self.direct.blob_exists(target, blob.digest):
             return Carried.PRESENT
-        # The source may be readable with other credentials only; then it is streamed.
-        with suppress(Unauthorised):
-            if await self.mount_blob(blob.digest, source=source, target=target):
-                return Carried.MOUNTED
         origin = reader or self
+        places = origin.places(source, blob.digest)
+        for place in places:
+            # It may be readable with other credentials only; then it is streamed.
+            with suppress(Unauthorised):
+                if await self.mount_blob(blob.digest, source=place, target=target):
+                    return Carried.MOUNTED
 
         def opened() -> AsyncGenerator[bytes, None]:
             return origin.blob(source, blob.digest, size=blob.size)
 
-        await self.upload_blob(target, opened, digest=blob.digest, size=blob.size)
+        for others in reversed(range(len(places))):
+            try:
+                await self.upload_blob(target, opened, digest=blob.digest, size=blob.size)
+                break
+            except Tampered:
+                # Nothing was stored, and from now on another place is asked first.
+                if not others:
+                    raise
         return Carried.COPIED
 
     async def _upload(
