@@ -30,6 +30,7 @@ from simulator.cluster.world import (
     Document,
     World,
 )
+from simulator.signing import Signer
 
 _DEFAULT_POOLS = (PoolSpec(name="master"), PoolSpec(name="worker"))
 
@@ -42,9 +43,17 @@ class SimulatedCluster:
     """Made by :meth:`create`; moves by :meth:`advance` (virtual time) or :meth:`run`."""
 
     def __init__(
-        self, api: ApiServer, release: Release, *, clock: SimClock, timings: Timings, pull: Pull
+        self,
+        api: ApiServer,
+        release: Release,
+        *,
+        clock: SimClock,
+        timings: Timings,
+        pull: Pull,
+        signer: Signer | None = None,
     ) -> None:
         self.world = World(api, clock, timings)
+        self._signer = signer
         self.machines: dict[str, Machine] = {}
         self._pull = pull
         self._kubelets: dict[str, str] = {}
@@ -65,12 +74,15 @@ class SimulatedCluster:
         timings: Timings = DEFAULT_TIMINGS,
         pull: Pull = _always_there,
         pull_secret_auths: Document | None = None,
+        signer: Signer | None = None,
     ) -> "SimulatedCluster":
         """Put an installed, settled cluster into the API server.
 
-        Master and worker are added if they are not among the pools.
+        Master and worker are added if they are not among the pools. With a `signer` the cluster
+        holds its key and the signatures of its releases; without one it takes them unverified.
         """
-        cluster = cls(api, release, clock=clock or SimClock(), timings=timings, pull=pull)
+        clock = clock or SimClock()
+        cluster = cls(api, release, clock=clock, timings=timings, pull=pull, signer=signer)
         named = {spec.name: spec for spec in (*_DEFAULT_POOLS, *pools)}
         cluster._install(release, pull_secret_auths or {})
         cluster._install_pools(named)
@@ -79,16 +91,29 @@ class SimulatedCluster:
 
     def _install(self, release: Release, auths: Document) -> None:
         world = self.world
-        for name in ("default", "openshift-config", MCO_NAMESPACE):
+        for name in ("default", "openshift-config", objects.MANAGED, MCO_NAMESPACE):
             world.create(kinds.NAMESPACES, objects.namespace(name), PERSON)
         world.create(kinds.SECRETS, objects.pull_secret(auths), PERSON)
+        if self._signer:
+            keys = objects.release_keys(self._signer.public_key, {})
+            world.create(kinds.CONFIG_MAPS, keys, VERSION_OPERATOR)
         self.versions = VersionOperator(
             world,
             release,
             reach_machine_config=self._reach_machine_config,
             required_pools_done=self._required_pools_done,
+            verify=self._verify,
         )
         self._bring(release)
+
+    def _verify(self, release: Release) -> bool:
+        """What the version operator does before it takes a release; it keeps the signatures."""
+        if self._signer is None or not release.signed:
+            return False
+        signature = self._signer.sign(release.image.partition("@")[2])
+        found = objects.release_signature(release, signature)
+        self.world.ensure(kinds.CONFIG_MAPS, found, VERSION_OPERATOR)
+        return True
 
     def _bring(self, release: Release) -> None:
         """What the operators write when they arrive at a release."""

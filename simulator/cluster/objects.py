@@ -13,6 +13,7 @@ from simulator.cluster.world import MCO_NAMESPACE
 Document = dict[str, Any]
 
 _MCO_V1 = f"{MCO}/v1"
+MANAGED = "openshift-config-managed"
 REQUIRED = "operator.machineconfiguration.openshift.io/required-for-upgrade"
 
 
@@ -32,6 +33,35 @@ def os_image_url(release: Release) -> Document:
             "osImageURL": "",
             "releaseVersion": release.version,
         },
+    }
+
+
+def release_keys(public_key: str, stores: Mapping[str, str]) -> Document:
+    """The ConfigMap of a release that says who must have signed the next one."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": "release-verification",
+            "namespace": MANAGED,
+            "annotations": {"release.openshift.io/verification-config-map": ""},
+        },
+        "data": {"verifier-public-key-simulated": public_key, **stores},
+    }
+
+
+def release_signature(release: Release, signature: bytes) -> Document:
+    """What ``oc adm release mirror --apply-release-image-signature`` puts into a cluster."""
+    name = release.image.partition("@")[2].replace(":", "-")
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {
+            "name": name,
+            "namespace": MANAGED,
+            "labels": {"release.openshift.io/verification-signatures": ""},
+        },
+        "binaryData": {f"{name}-1": base64.b64encode(signature).decode()},
     }
 
 

@@ -18,6 +18,8 @@ class Release:
     streams: Mapping[str, str] = field(default_factory=dict)
     """Stream name → OS image. Not empty: the cluster serves an OSImageStream."""
     default_stream: str = "rhel-9"
+    signed: bool = True
+    """False: nobody signed it, and an administrator forces the upgrade."""
 
     @property
     def minor(self) -> tuple[int, int]:

@@ -27,11 +27,14 @@ class VersionOperator:
         *,
         reach_machine_config: Callable[[Release], None],
         required_pools_done: Callable[[], bool],
+        verify: Callable[[Release], bool] = lambda release: False,
     ) -> None:
+        """`verify` says whether a release is signed; one that is not is taken all the same."""
         self._world = world
         self._known = {release.image: release}
         self._reach_machine_config = reach_machine_config
         self._required_pools_done = required_pools_done
+        self._verify = verify
         self._attempt = 0
         self._refusal: tuple[str, str] | None = None
         self._failure = ""
@@ -72,7 +75,11 @@ class VersionOperator:
 
     def _installed(self, release: Release) -> Document:
         now = self._world.stamp()
-        entry = {**self._entry(release, now), "state": "Completed", "completionTime": now}
+        entry = {
+            **self._entry(release, now, self._verify(release)),
+            "state": "Completed",
+            "completionTime": now,
+        }
         status: Document = {
             "desired": {"version": release.version, "image": release.image},
             "history": [entry],
@@ -93,14 +100,14 @@ class VersionOperator:
         }
 
     @staticmethod
-    def _entry(release: Release, now: str) -> Document:
+    def _entry(release: Release, now: str, verified: bool) -> Document:
         return {
             "state": "Partial",
             "startedTime": now,
             "completionTime": None,
             "version": release.version,
             "image": release.image,
-            "verified": True,
+            "verified": verified,
         }
 
     def _notice(self, kind: Kind, before: Version | None, after: Version | None) -> None:
@@ -161,10 +168,11 @@ class VersionOperator:
                 self._set(status, "ReleaseAccepted", False, reason=reason, message=message)
 
             return self._change_status(refuse)
-        self._change_status(lambda status: self._begin(status, release))
+        verified = self._verify(release)
+        self._change_status(lambda status: self._begin(status, release, verified))
         self._go_on(release)
 
-    def _begin(self, status: Document, release: Release) -> None:
+    def _begin(self, status: Document, release: Release, verified: bool) -> None:
         now, newest = self._world.stamp(), status["history"][0]
         status["desired"] = {"version": release.version, "image": release.image}
         if (newest["version"], newest["image"]) == (release.version, release.image):
@@ -172,7 +180,7 @@ class VersionOperator:
         else:
             # Left behind, not completed, and yet with a completion time.
             newest["completionTime"] = newest["completionTime"] or now
-            status["history"] = [self._entry(release, now), *status["history"]][:100]
+            status["history"] = [self._entry(release, now, verified), *status["history"]][:100]
         self._set_accepted(status, release)
         self._set_progress(status, release, 0)
 

@@ -27,6 +27,7 @@ from tests.facts import (
 from watcher.core import preconditions
 from watcher.core.drift import Observation, RecipeBroken, RecipeSeen
 from watcher.core.facts import PoolName
+from watcher.core.genuine import Ruling
 from watcher.core.order import After, OtherPool
 from watcher.core.preconditions import PRECONDITIONS, Scene, completed_base, unmet
 from watcher.core.release import UnknownBase
@@ -76,6 +77,7 @@ def pool(**said: Any) -> Observation:
 DEGRADED = conditions(Updated="True", Updating="False", NodeDegraded="True:node-1 is broken")
 RENDERING = conditions(Updated="True", Updating="False", RenderDegraded="True:two images")
 UPDATING = conditions(Updated="False", Updating="True")
+UNPROVEN = replace(SEEN, genuine=Ruling(blocks="release 4.16.3 is not proven genuine", told="no"))
 UNLAYERED = an_update(state=SCHEDULED, kind=Kind.STOCK)
 ALONE = [
     (scene(), None),
@@ -103,6 +105,7 @@ ALONE = [
         scene(seen=replace(SEEN, base=UnknownBase("the payload has no tag"))),
         "the payload has no tag",
     ),
+    (scene(seen=UNPROVEN), "release 4.16.3 is not proven genuine"),
     (scene(seen=replace(SEEN, owner="layers")), "MachineOSConfig layers owns the pool's image"),
     (scene(seen=pool(os_image_stream="rhel-10")), "the pool sets osImageStream rhel-10"),
     (scene(seen=replace(SEEN, would_win="99-zz")), f"MachineConfig 99-zz would win over {OURS}"),
@@ -217,8 +220,15 @@ STOCK = an_update(state=SCHEDULED, kind=Kind.STOCK, policy=asked_by_person(a_pol
         pool(os_image_stream="rhel-10"),
         replace(SEEN, would_win="99-zz"),
         replace(SEEN, running=running("4.17.0")),
+        UNPROVEN,
     ],
-    ids=["well", "a stream on the pool", "another would win", "a newer one runs"],
+    ids=[
+        "well",
+        "a stream on the pool",
+        "another would win",
+        "a newer one runs",
+        "the release is not proven genuine",
+    ],
 )
 def test_taking_our_override_away_needs_less(seen: Observation) -> None:
     assert unmet(scene(update=STOCK, seen=seen, policy=a_policy(auto=True))) == []
@@ -272,10 +282,11 @@ def test_only_a_completed_release_has_a_base_to_apply() -> None:
 
 
 def test_a_plan_tells_what_would_stand_in_the_way() -> None:
-    seen = replace(pool(paused=True), release=a_release(completed=False))
+    seen = replace(pool(paused=True), release=a_release(completed=False), genuine=UNPROVEN.genuine)
     said = preconditions.standing_in_the_way(seen, Policy(windows=(LATER,)), (), T0)
     assert said == [
         "the control plane: upgrading to 4.16.3",
+        "release 4.16.3 is not proven genuine",
         "the pool is paused",
         "the next window opens 2026-11-19 02:00 UTC",
     ]

@@ -81,6 +81,19 @@ def _updating(seen: Observation) -> str | None:
     )
 
 
+def _genuine(scene: Scene, seen: Observation) -> str | None:
+    """What the pool gets is built on the release, so the release must be proven.
+
+    Not asked of the stock image: that is the one the cluster itself took, and going back to it is
+    the way out where a layered image is not trusted any more.
+    """
+    return None if scene.update.kind is Kind.STOCK else _unproven(seen)
+
+
+def _unproven(seen: Observation) -> str | None:
+    return seen.genuine.blocks or None
+
+
 def _not_owned(scene: Scene, seen: Observation) -> str | None:
     return f"MachineOSConfig {seen.owner} owns the pool's image" if seen.owner else None
 
@@ -222,6 +235,7 @@ PRECONDITIONS: tuple[Precondition, ...] = (
     _policy_unchanged,
     _release_completed,
     _base_is_the_release_s,
+    _genuine,
     _not_owned,
     _no_stream,
     _ours_would_win,
@@ -244,7 +258,7 @@ def standing_in_the_way(
     """Return what would keep any update of this pool from being applied now, for a plan."""
     found = [
         None if seen.release.completed else f"the control plane: {seen.release.sentence}",
-        *(check(seen) for check in (_paused, _degraded, _updating)),
+        *(check(seen) for check in (_unproven, _paused, _degraded, _updating)),
         _others(policy, seen, seen.release.desired.image.digest, now),
         _closed(timing_of(policy, seen, freezes, now=now), now),
     ]

@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from watcher.clients.kube import wire
+from watcher.clients.kube import wire, wire_mirrors, wire_version
 
 F = TypeVar("F")
 
@@ -49,8 +49,8 @@ CLUSTER_VERSION = Kind(
     group="config.openshift.io",
     versions=("v1",),
     resource="clusterversions",
-    struct=wire.ClusterVersionWire,
-    convert=wire.cluster_version,
+    struct=wire_version.ClusterVersionWire,
+    convert=wire_version.cluster_version,
     only="version",
     required=True,
 )
@@ -111,6 +111,32 @@ OS_IMAGE_STREAM = Kind(
     convert=wire.os_image_stream,
     only="cluster",
 )
+IMAGE_DIGEST_MIRROR_SET = Kind(
+    title="ImageDigestMirrorSet",
+    group="config.openshift.io",
+    versions=("v1",),
+    resource="imagedigestmirrorsets",
+    struct=wire_mirrors.DigestMirrorSetWire,
+    convert=wire_mirrors.mirror_rules,
+)
+IMAGE_TAG_MIRROR_SET = Kind(
+    title="ImageTagMirrorSet",
+    group="config.openshift.io",
+    versions=("v1",),
+    resource="imagetagmirrorsets",
+    struct=wire_mirrors.TagMirrorSetWire,
+    convert=wire_mirrors.mirror_rules,
+)
+IMAGE_CONTENT_SOURCE_POLICY = Kind(
+    title="ImageContentSourcePolicy",
+    group="operator.openshift.io",
+    versions=("v1alpha1",),
+    resource="imagecontentsourcepolicies",
+    struct=wire_mirrors.ContentSourcePolicyWire,
+    convert=wire_mirrors.mirror_rules,
+)
+MIRROR_SETS = (IMAGE_CONTENT_SOURCE_POLICY, IMAGE_DIGEST_MIRROR_SET, IMAGE_TAG_MIRROR_SET)
+"""By title: the order in which their rules count."""
 KINDS: tuple[Kind[Any], ...] = (
     CLUSTER_VERSION,
     POOL,
@@ -119,6 +145,7 @@ KINDS: tuple[Kind[Any], ...] = (
     OS_IMAGE_URLS,
     MACHINE_OS_CONFIG,
     OS_IMAGE_STREAM,
+    *MIRROR_SETS,
 )
 
 PULL_SECRET_PATH = "/api/v1/namespaces/openshift-config/secrets/pull-secret"  # noqa: S105
@@ -126,6 +153,9 @@ PULL_SECRET_PATH = "/api/v1/namespaces/openshift-config/secrets/pull-secret"  # 
 _READ = ("get", "list", "watch")
 RBAC_RULES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("config.openshift.io", "clusterversions", _READ),
+    ("config.openshift.io", "imagedigestmirrorsets", _READ),
+    ("config.openshift.io", "imagetagmirrorsets", _READ),
+    ("operator.openshift.io", "imagecontentsourcepolicies", _READ),
     # create and patch: a server-side apply of a MachineConfig that does not exist yet needs both.
     (MCO_GROUP, "machineconfigs", (*_READ, "create", "patch", "delete")),
     (MCO_GROUP, "machineconfigpools", (*_READ, "patch")),

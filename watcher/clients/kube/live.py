@@ -6,20 +6,21 @@ can be repeated: server-side apply of the same body changes nothing, a second de
 
 import base64
 import binascii
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 from urllib.parse import quote
 
 import msgspec
 
-from watcher.clients.kube import errors, kinds, listing, wire
+from watcher.clients.kube import errors, kinds, listing, trust, wire
 from watcher.clients.kube.errors import Request
 from watcher.clients.kube.kinds import Kind
 from watcher.clients.kube.session import Session
 from watcher.core.cluster import OUR_PREFIX, ClusterView, MachineConfig, Pool
-from watcher.core.facts import ClusterName, Malformed, PoolName
-from watcher.ports import Clock, Refused
+from watcher.core.facts import ClusterName, Digest, Malformed, PoolName
+from watcher.ports import Clock, Refused, ReleaseSignatures
 
 F = TypeVar("F")
 
@@ -28,7 +29,8 @@ ROLE_LABEL = wire.MCO_PREFIX + "role"
 _MERGE_PATCH = "application/merge-patch+json"
 _APPLY_PATCH = "application/apply-patch+yaml"
 """Server-side apply; JSON is YAML."""
-_FRESH_KINDS = tuple(k for k in kinds.KINDS if k is not kinds.NODE)
+_FRESH_KINDS = tuple(k for k in kinds.KINDS if k not in (kinds.NODE, *kinds.MIRROR_SETS))
+"""Nodes are many; on mirrors hangs where bytes come from, never which, and they may be hidden."""
 
 
 class Secret(wire.Wire, frozen=True):
@@ -59,10 +61,25 @@ class Live:
 
         Raises Refused where a kind may not be read: what is not known must not look absent.
         """
+        return await self._read(_FRESH_KINDS)
+
+    async def release_view(self) -> ClusterView:
+        """What says which release the cluster has and where its images are, read now.
+
+        Mirror sets that may not be read are told among the problems: most clusters have none.
+        """
+        view = await self._read((kinds.CLUSTER_VERSION, kinds.OS_IMAGE_STREAM))
+        try:
+            mirrors = await self._read(kinds.MIRROR_SETS)
+        except Refused as refusal:
+            return replace(view, problems=(*view.problems, str(refusal)))
+        return replace(view, mirrors=mirrors.mirrors, problems=view.problems + mirrors.problems)
+
+    async def _read(self, wanted: Sequence[Kind[Any]]) -> ClusterView:
         began = self._clock.now()
         found: dict[str, Mapping[str, object]] = {}
         problems: list[str] = []
-        for kind in _FRESH_KINDS:
+        for kind in wanted:
             listed = await listing.list_served(self._session, kind)
             if listed is None and kind.required:
                 raise Refused(
@@ -162,6 +179,14 @@ class Live:
             # Without the error's text: it may quote the secret.
             raise Refused(f"{request}: it holds no readable .dockerconfigjson") from error
 
+    async def release_signatures(self, release: Digest) -> ReleaseSignatures:
+        """Keys, stores and the signatures of one release, from openshift-config-managed."""
+        return await trust.release_signatures(self._session, release)
+
+    async def trusted_cas(self) -> Mapping[str, str]:
+        """host[:port] → PEM of the cluster's additionalTrustedCA; empty where there is none."""
+        return await trust.trusted_cas(self._session)
+
     async def _get(self, kind: Kind[F], name: str) -> F:
         request = self._request(kind, "get", name)
         body = await self._session.fetch(request, path=_path(kind, name))
@@ -217,6 +242,12 @@ def assemble(
         os_image_urls=of(kinds.OS_IMAGE_URLS).get(kinds.OS_IMAGE_URLS.only),
         machine_os_configs=of(kinds.MACHINE_OS_CONFIG),
         os_image_stream=of(kinds.OS_IMAGE_STREAM).get(kinds.OS_IMAGE_STREAM.only),
+        mirrors=tuple(
+            rule
+            for kind in kinds.MIRROR_SETS
+            for _, rules in sorted(of(kind).items())
+            for rule in rules
+        ),
         problems=problems,
     )
 

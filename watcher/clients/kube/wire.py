@@ -13,9 +13,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from watcher.core.cluster import (
-    ClusterVersion,
     Condition,
-    HistoryEntry,
     MachineConfig,
     MachineOsConfig,
     Meta,
@@ -59,35 +57,6 @@ class ConditionWire(Wire, frozen=True):
 
 class Named(Wire, frozen=True):
     name: str = ""
-
-
-class VersionAndImage(Wire, frozen=True):
-    version: str = ""
-    image: str = ""
-
-
-class HistoryWire(Wire, frozen=True):
-    state: str
-    version: str = ""
-    image: str = ""
-    verified: bool = False
-
-
-class ClusterVersionSpec(Wire, frozen=True):
-    desired_update: VersionAndImage | None = None
-
-
-class ClusterVersionStatus(Wire, frozen=True):
-    desired: VersionAndImage = VersionAndImage()
-    history: list[HistoryWire] | None = None
-    conditions: list[ConditionWire] | None = None
-    observed_generation: int = 0
-
-
-class ClusterVersionWire(Wire, frozen=True):
-    metadata: MetaWire
-    spec: ClusterVersionSpec = ClusterVersionSpec()
-    status: ClusterVersionStatus = ClusterVersionStatus()
 
 
 class RequirementWire(Wire, frozen=True):
@@ -254,31 +223,10 @@ class NamedHead(Wire, frozen=True):
     metadata: Named = Named()
 
 
-def cluster_version(wire: ClusterVersionWire) -> ClusterVersion:
-    """Raises Malformed while the cluster does not say what it is working towards."""
-    requested = wire.spec.desired_update or VersionAndImage()
-    status = wire.status
-    if not status.desired.image:
-        raise Malformed("status.desired.image is missing")
-    return ClusterVersion(
-        meta=_meta(wire.metadata),
-        desired_version=status.desired.version,
-        desired_image=status.desired.image,
-        requested_version=requested.version,
-        requested_image=requested.image,
-        history=tuple(
-            HistoryEntry(state=h.state, version=h.version, image=h.image, verified=h.verified)
-            for h in status.history or ()
-        ),
-        conditions=_conditions(status.conditions),
-        observed_generation=status.observed_generation,
-    )
-
-
 def pool(wire: PoolWire) -> Pool:
     spec, status = wire.spec, wire.status
     return Pool(
-        meta=_meta(wire.metadata),
+        meta=meta_of(wire.metadata),
         paused=spec.paused,
         max_unavailable="1" if spec.max_unavailable is None else str(spec.max_unavailable),
         machine_config_selector=_selector(spec.machine_config_selector),
@@ -293,13 +241,13 @@ def pool(wire: PoolWire) -> Pool:
         ready_count=status.ready_machine_count,
         unavailable_count=status.unavailable_machine_count,
         degraded_count=status.degraded_machine_count,
-        conditions=_conditions(status.conditions),
+        conditions=conditions_of(status.conditions),
     )
 
 
 def machine_config(wire: MachineConfigWire) -> MachineConfig:
     return MachineConfig(
-        meta=_meta(wire.metadata),
+        meta=meta_of(wire.metadata),
         os_image_url=wire.spec.os_image_url,
         extensions=tuple(wire.spec.extensions or ()),
         kernel_type=wire.spec.kernel_type,
@@ -338,19 +286,19 @@ def os_image_urls(wire: OsImageUrlsWire) -> OsImageUrls:
 
 
 def machine_os_config(wire: MachineOsConfigWire) -> MachineOsConfig:
-    return MachineOsConfig(meta=_meta(wire.metadata), pool=wire.spec.machine_config_pool.name)
+    return MachineOsConfig(meta=meta_of(wire.metadata), pool=wire.spec.machine_config_pool.name)
 
 
 def os_image_stream(wire: OsImageStreamWire) -> OsImageStream:
     status = wire.status
     return OsImageStream(
-        meta=_meta(wire.metadata),
+        meta=meta_of(wire.metadata),
         default_stream=status.default_stream,
         images={s.name: s.os_image for s in status.available_streams or () if s.os_image},
     )
 
 
-def _meta(wire: MetaWire) -> Meta:
+def meta_of(wire: MetaWire) -> Meta:
     annotations = wire.annotations
     if annotations and _LAST_APPLIED in annotations:
         annotations = {k: v for k, v in annotations.items() if k != _LAST_APPLIED}
@@ -364,7 +312,7 @@ def _meta(wire: MetaWire) -> Meta:
     )
 
 
-def _conditions(wires: list[ConditionWire] | None) -> tuple[Condition, ...]:
+def conditions_of(wires: list[ConditionWire] | None) -> tuple[Condition, ...]:
     return tuple(
         [
             Condition(
