@@ -20,7 +20,7 @@ from pathlib import Path
 from simulator.registry.images import File, Files, base_image, push
 from tests.builds import order_for, shell_layer, write_recipe
 from tests.registries import Running, real_registry
-from watcher.clients.access import Fixed
+from watcher.clients.access import Fixed, Ways
 from watcher.clients.builders import Append, Buildah, BuildahSettings
 from watcher.clients.images import RegistryImages
 from watcher.clients.registry import RegistryClient
@@ -110,9 +110,10 @@ async def measure(bench: Bench) -> dict[str, object]:
     conf = bench.directory / "registries.conf"
     conf.write_text(f'[[registry]]\nlocation = "{bench.registry.host}"\ninsecure = true\n')
     warm = bench.directory / "warm"
-    append, images = Append(bench.client), RegistryImages(Fixed(bench.client))
+    access = Fixed(bench.client, Ways(credentials=bench.registry.credentials))
+    append, images = Append(access), RegistryImages(access)
     settings = BuildahSettings(work=bench.directory / "work")
-    builder = await Buildah.found(settings, bench.registry.settings, bench.registry.credentials)
+    builder = await Buildah.found(settings, bench.registry.settings, access)
 
     async def in_storage(order: BuildOrder, storage: Path) -> None:
         await asyncio.to_thread(bare, order, storage, conf)

@@ -19,6 +19,7 @@ from simulator.apiserver.kinds import NODES
 from simulator.cluster import PoolSpec, Release, SimulatedCluster
 from simulator.registry.images import base_image, push_to, release_image
 from simulator.registry.server import SimulatedRegistry
+from simulator.signing import release_settings, signer_here
 from watcher.core.facts import ClusterName, PoolName, Repository
 from watcher.settings import (
     ClusterSettings,
@@ -63,6 +64,7 @@ def settings(address: Address, directory: Path, *, pools: int) -> Settings:
     return Settings(
         state_dir=directory / "state",
         registry=RegistrySettings(plain_http=(address.registry,)),
+        release=release_settings(),
         web=WebSettings(port=0),
         work=WorkSettings(),
         clusters=(ClusterSettings(name=CLUSTER, url=address.api),),
@@ -82,7 +84,7 @@ async def _serve(pools: int, nodes: int, heartbeats: float) -> None:
         image = await push_to(registry.url, "openshift/release", payload)
         release = Release(version="4.18.9", image=str(image), os_image=str(base))
         specs = [PoolSpec(name=f"pool-{n}", nodes=nodes // pools) for n in range(pools)]
-        cluster = SimulatedCluster.create(api, release=release, pools=specs)
+        cluster = SimulatedCluster.create(api, release=release, pools=specs, signer=signer_here())
         print(json.dumps({"api": api.url, "registry": registry.host}), flush=True)
         closed = asyncio.get_running_loop().run_in_executor(None, sys.stdin.buffer.read)
         beating = asyncio.get_running_loop().create_task(

@@ -48,6 +48,7 @@ class RunBuildHandler:
             platforms=build.platforms,
             labels=labels(build),
             created=build.created_at,
+            cluster=build.cluster,
         )
         return Built(await self._built(choose(self.builders, wanted, order), order))
 

@@ -13,11 +13,12 @@ from pathlib import Path
 
 from simulator.registry.images import File, Files, MadeImage, base_image, push
 from tests.registries import PrivateCa, Running, real_registry
+from watcher.clients.access import Fixed, Ways
 from watcher.clients.builders import Buildah, BuildahSettings
 from watcher.clients.builders.workplace import mounts_below
 from watcher.clients.recipes import load_recipe
 from watcher.clients.registry import RegistryClient
-from watcher.core.facts import Pullspec, Repository
+from watcher.core.facts import ClusterName, Pullspec, Repository
 from watcher.core.images import BASE_DIGEST, BASE_NAME, BUILD_KEY, RECIPE
 from watcher.core.recipe import build_key
 from watcher.ports import BuildOrder
@@ -77,6 +78,19 @@ def order_for(
     )
 
 
+class OnlyWays:
+    """`Access` for what never asks for a client: only files are written from the ways."""
+
+    def __init__(self, ways: Ways | None = None) -> None:
+        self._ways = ways or Ways()
+
+    async def ways(self, cluster: ClusterName) -> Ways:
+        return self._ways
+
+    async def client(self, cluster: ClusterName) -> RegistryClient:
+        raise AssertionError("no client is needed for this")
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """A registry with a base, and a place for recipes."""
@@ -91,9 +105,14 @@ class Site:
         write_recipe(recipe, containerfile, files)
         return order_for(recipe, self.base, self.registry.repository(path))
 
+    @property
+    def access(self) -> Fixed:
+        """The same ways to registries for everybody: those of the registry's user."""
+        return Fixed(self.client, Ways(credentials=self.registry.credentials))
+
     async def buildah(self, work: str = "work", **settings: object) -> Buildah:
         chosen = replace(BuildahSettings(work=self.directory / work), **settings)  # type: ignore[arg-type]
-        return await Buildah.found(chosen, self.registry.settings, self.registry.credentials)
+        return await Buildah.found(chosen, self.registry.settings, self.access)
 
 
 @asynccontextmanager

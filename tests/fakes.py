@@ -13,6 +13,7 @@ from watcher.core import mco
 from watcher.core.cluster import ClusterView, MachineConfig, Meta, Node, OsImageUrls, Pool
 from watcher.core.facts import ClusterName, Digest, PoolName, Pullspec
 from watcher.core.genuine import Proof, Verdict
+from watcher.core.graph import SeenGraph
 from watcher.core.images import ImageFacts, Payload
 from watcher.core.update import Update
 from watcher.ports import BuildOrder, Conflict, Log, Refused, ReleaseSignatures
@@ -283,6 +284,15 @@ class FakeSignatures:
         self.asked.append(release)
         good = Verdict(proof=Proof.GOOD, because="signed by the test key", source="cluster")
         return self.verdicts.get(release, good)
+
+
+class NoGraphs:
+    """Disconnected: there is no update service."""
+
+    async def graph(
+        self, *, url: str, channel: str, architecture: str, version: str = ""
+    ) -> SeenGraph:
+        raise Refused("no update service here")
 
 
 @dataclass

@@ -26,7 +26,8 @@ from tests.facts import (
     release_image,
 )
 from tests.fake_store import FakeStore
-from tests.fakes import FakeCluster, FakeImages, FakeSignatures, FixedClock
+from tests.fakes import FakeCluster, FakeImages, FakeSignatures, FixedClock, NoGraphs
+from watcher.ancestry import Ancestry
 from watcher.core.changes import Mode
 from watcher.core.facts import ClusterName
 from watcher.core.images import Payload
@@ -107,6 +108,7 @@ class Scene:
             clusters=clusters,
             images=self.images,
             signatures=self.signatures,
+            ancestry=Ancestry(self.images, NoGraphs()),
             load_recipe=lambda name: self.recipe,
             store=self.store,
         )

@@ -1,23 +1,27 @@
 """Put together all that decides about one pool: cluster, release, recipe and memory."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from watcher.ancestry import Ancestry
 from watcher.core import genuine, lineage, mco
-from watcher.core.cluster import ClusterView, MachineConfig, Pool
+from watcher.core.cluster import ClusterView, MachineConfig, Node, Pool
 from watcher.core.drift import MAX_AGE, Observation, RecipeBroken, RecipeSeen, Running
 from watcher.core.facts import ClusterName, Digest, Malformed, PoolName, Pullspec
 from watcher.core.genuine import Proof, Ruling, Verdict, Verify
+from watcher.core.images import Payload
 from watcher.core.lineage import Lineage
 from watcher.core.order import OtherPool
 from watcher.core.recipe import Recipe, build_key
 from watcher.core.release import (
     Base,
+    NeedsLabels,
     NeedsPayload,
     ReleaseState,
     UnknownBase,
+    effective_stream,
     expected_base,
     release_state,
 )
@@ -44,6 +48,7 @@ class PoolObserver:
     clusters: Mapping[ClusterName, Cluster]
     images: Images
     signatures: Signatures
+    ancestry: Ancestry
     load_recipe: LoadRecipe
     store: Store
 
@@ -56,8 +61,8 @@ class PoolObserver:
             return Unseen(f"{cluster}/{pool} is not in the configuration")
         source = self.clusters[cluster]
         view = source.view()
-        if fresh:  # which leaves the nodes out
-            view = replace(await source.fresh_view(), nodes=view.nodes)
+        if fresh:  # which leaves nodes and mirrors out
+            view = replace(await source.fresh_view(), nodes=view.nodes, mirrors=view.mirrors)
         seen = view.pools.get(pool)
         if view.cluster_version is None or seen is None:
             return Unseen(_why_unseen(view, pool))
@@ -198,15 +203,31 @@ class PoolObserver:
     async def _base(
         self, view: ClusterView, pool: Pool, release: ReleaseState
     ) -> Base | UnknownBase:
-        found = expected_base(view, pool, release, None)
-        if isinstance(found, NeedsPayload):
+        images = self.images.seen_from(view.cluster)
+        payload: Payload | None = None
+        labels: dict[Pullspec, Mapping[str, str]] = {}
+        while True:
+            found = expected_base(view, pool, release, payload, labels)
             try:
-                payload = await self.images.seen_from(view.cluster).payload(found.release)
+                match found:
+                    case NeedsPayload(image):
+                        assert payload is None, "it was given"
+                        payload = await images.payload(image)
+                    case NeedsLabels(missing):
+                        assert not labels.keys() & set(missing), "they were given"
+                        labels |= await self._labels(images, missing, mco.nodes_of(view, pool.name))
+                    case _:
+                        return found
             except Refused as error:
                 return UnknownBase(f"release {release.desired.version} cannot be read: {error}")
-            found = expected_base(view, pool, release, payload)
-        assert not isinstance(found, NeedsPayload), "the payload was given"
-        return found
+
+    async def _labels(
+        self, images: Images, missing: Sequence[Pullspec], nodes: Sequence[Node]
+    ) -> dict[Pullspec, Mapping[str, str]]:
+        """Read labels of OS images: they are the same for each architecture."""
+        architecture = min((n.architecture for n in nodes if n.architecture), default="amd64")
+        read = await asyncio.gather(*(images.facts(image, architecture) for image in missing))
+        return {image: facts.labels for image, facts in zip(missing, read, strict=True)}
 
     async def _genuine(self, view: ClusterView, release: ReleaseState) -> Ruling:
         """What follows from the signatures of the release that the pool shall get."""
@@ -246,26 +267,35 @@ class PoolObserver:
         won = mco.winner(pool, view.machine_configs.values(), version=version)
         if won is None or mco.is_generated(won):
             return None
-        ours = won.meta.name == mco.override_name(pool.name)
         return Running(
             machine_config=won.meta.name,
             image=won.os_image_url,
-            ours=ours,
-            lineage=await self._lineage(won, ours=ours, architecture=architecture),
+            ours=won.meta.name == mco.override_name(pool.name),
+            lineage=await self._lineage(view, pool, won, architecture),
         )
 
     async def _lineage(
-        self, override: MachineConfig, *, ours: bool, architecture: tuple[str, ...]
+        self,
+        view: ClusterView,
+        pool: Pool,
+        override: MachineConfig,
+        architecture: tuple[str, ...],
     ) -> Lineage:
-        if ours:
+        if override.meta.name == mco.override_name(pool.name):
             written = lineage.from_annotations(override.meta.annotations)
             spoken_of = override.meta.annotations.get(lineage.IMAGE)
             # Somebody may have edited the image and left our annotations as they were.
             if written.base is not None and spoken_of == override.os_image_url:
                 return written
         try:
-            image = Pullspec(override.os_image_url)
-            return lineage.from_image(await self.images.facts(image, *architecture))
+            found = await self.ancestry.of(
+                Pullspec(override.os_image_url),
+                *architecture,
+                cluster=view.cluster,
+                cluster_version=view.cluster_version,
+                stream=effective_stream(view, pool),
+            )
+            return found.lineage
         except (Refused, Malformed):
             return Lineage()  # nobody knows: the decision says so
 

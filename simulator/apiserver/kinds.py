@@ -49,6 +49,14 @@ CLUSTER_VERSIONS = Kind(
     "config.openshift.io", "v1", "clusterversions", "ClusterVersion", has_status=True
 )
 
+DIGEST_MIRROR_SETS = Kind(
+    "config.openshift.io", "v1", "imagedigestmirrorsets", "ImageDigestMirrorSet"
+)
+TAG_MIRROR_SETS = Kind("config.openshift.io", "v1", "imagetagmirrorsets", "ImageTagMirrorSet")
+CONTENT_SOURCE_POLICIES = Kind(
+    "operator.openshift.io", "v1alpha1", "imagecontentsourcepolicies", "ImageContentSourcePolicy"
+)
+
 _MCO = "machineconfiguration.openshift.io"
 POOLS = Kind(_MCO, "v1", "machineconfigpools", "MachineConfigPool", has_status=True)
 MACHINE_CONFIGS = Kind(_MCO, "v1", "machineconfigs", "MachineConfig")
@@ -63,6 +71,9 @@ ALL = (
     NAMESPACES,
     NODES,
     CLUSTER_VERSIONS,
+    DIGEST_MIRROR_SETS,
+    TAG_MIRROR_SETS,
+    CONTENT_SOURCE_POLICIES,
     POOLS,
     MACHINE_CONFIGS,
     OS_CONFIGS,

@@ -21,6 +21,7 @@ from simulator.cluster.machines import Pull
 from simulator.registry import Access, Account, SimulatedRegistry
 from simulator.registry.images import base_image, push_to, release_image
 from simulator.registry.store import Wrong
+from simulator.signing import release_settings, signer_here
 from watcher.clients.access import Fixed
 from watcher.clients.images import RegistryImages
 from watcher.clients.registry import Credentials, RegistryClient
@@ -139,6 +140,7 @@ async def demo_world(directory: Path) -> AsyncIterator[DemoWorld]:
             pools=POOLS,
             pull=await stack.enter_async_context(_pulling(registry, secret)),
             pull_secret_auths=logins["node"],
+            signer=signer_here(),
         )
         cluster.versions.offer(new)
         page_token = secrets.token_urlsafe(16)  # short: its URL shall fit into 80 columns
@@ -211,6 +213,7 @@ def _settings(directory: Path, api: ApiServer, registry: SimulatedRegistry) -> S
     return Settings(
         state_dir=directory / "state",
         registry=RegistrySettings(auth_file=directory / "auth.json", plain_http=(registry.host,)),
+        release=release_settings(),
         web=WebSettings(
             port=0,
             tokens=(TokenSettings(name=PERSON, token_file=directory / "page-token"),),

@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 
 from tests.facts import INFRA, PROD, TARGET, an_update
-from tests.fakes import FixedClock
+from tests.fakes import FixedClock, NoGraphs
 from tests.scene import Scene
+from watcher.ancestry import Ancestry
 from watcher.clients.store.memory_store import MemoryStore
 from watcher.core.cluster import ClusterView
 from watcher.core.facts import ClusterName
@@ -85,6 +86,7 @@ class Service:
             clusters={PROD: self.scene.cluster},
             images=self.scene.images,
             signatures=self.scene.signatures,
+            ancestry=Ancestry(self.scene.images, NoGraphs()),
             load_recipe=lambda name: self.scene.recipe,
             store=self.store,
         )

@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from simulator.registry.images import base_image, push
-from tests.builds import COPY_ONLY, Lines, Site, top_layer
+from tests.builds import COPY_ONLY, Lines, OnlyWays, Site, top_layer
 from tests.conftest import cannot_here
 from tests.registries import PASSWORD
 from watcher.clients.builders import Buildah, BuildahSettings
 from watcher.clients.builders.process import processes_of
 from watcher.clients.builders.workplace import Workplace, mounts_below
-from watcher.clients.registry import Credentials, RegistrySettings
+from watcher.clients.registry import RegistrySettings
 from watcher.core.facts import Pullspec
 from watcher.ports import BuildOrder, Refused, Transient
 
@@ -73,13 +73,11 @@ async def test_without_the_ca_or_the_login_buildah_is_refused(site: Site) -> Non
     order = site.order(COPY_ONLY, motd="m")
     settings = BuildahSettings(work=site.directory / "w")
     stranger = await Buildah.found(
-        settings, replace(site.registry.settings, ca_files={}), site.registry.credentials
+        settings, replace(site.registry.settings, ca_files={}), site.access
     )
     with pytest.raises(Refused, match="certificate"):
         await stranger.build(order, Lines().take)
-    nobody = await Buildah.found(
-        settings, site.registry.settings, type(site.registry.credentials)()
-    )
+    nobody = await Buildah.found(settings, site.registry.settings, OnlyWays())
     with pytest.raises(Refused, match="authentication"):
         await nobody.build(order, Lines().take)
 
@@ -151,10 +149,9 @@ async def test_a_build_that_takes_too_long_is_stopped(site: Site) -> None:
 KILLED = """
 import asyncio, sys
 from pathlib import Path
-from tests.builds import order_for
+from tests.builds import OnlyWays, order_for
 from tests.registries import settings_for
 from watcher.clients.builders import Buildah, BuildahSettings
-from watcher.clients.registry import Credentials
 from watcher.core.facts import Pullspec, Repository
 
 async def log(line):
@@ -162,7 +159,7 @@ async def log(line):
 
 async def main(recipe, base, target, work, host):
     settings = BuildahSettings(work=Path(work))
-    builder = await Buildah.found(settings, settings_for(host, None), Credentials())
+    builder = await Buildah.found(settings, settings_for(host, None), OnlyWays())
     await builder.build(order_for(Path(recipe), Pullspec(base), Repository(target)), log)
 
 asyncio.run(main(*sys.argv[1:]))
@@ -233,11 +230,9 @@ async def test_two_processes_do_not_build_in_one_directory(site: Site) -> None:
 
 
 async def test_a_program_that_is_missing_is_refused(tmp_path: Path) -> None:
-    from watcher.clients.registry import Credentials, RegistrySettings
-
     settings = BuildahSettings(work=tmp_path, program="no-such-buildah")
     with pytest.raises(Refused, match="install it"):
-        await Buildah.found(settings, RegistrySettings(), Credentials())
+        await Buildah.found(settings, RegistrySettings(), OnlyWays())
 
 
 async def test_buildah_is_found_while_another_process_builds_in_the_same_place(
@@ -247,4 +242,4 @@ async def test_buildah_is_found_while_another_process_builds_in_the_same_place(
     settings = BuildahSettings(work=tmp_path / "work")
     place = Workplace(settings)
     async with place.owned():
-        assert await Buildah.found(settings, RegistrySettings(), Credentials())
+        assert await Buildah.found(settings, RegistrySettings(), OnlyWays())

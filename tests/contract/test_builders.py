@@ -11,6 +11,7 @@ import pytest
 from simulator.registry.images import base_image, index_of, push
 from tests.builds import COPY_ONLY, Lines, Site, order_for, top_layer
 from tests.registries import PrivateCa, real_registry
+from watcher.clients.access import Fixed
 from watcher.clients.builders import Append, AppendSettings
 from watcher.clients.registry import Platform, RegistryClient
 from watcher.core.facts import Pullspec
@@ -25,7 +26,7 @@ only_plain = pytest.mark.parametrize("site", ["plain"], indirect=True)
 
 @pytest.fixture(params=["append", pytest.param("buildah", marks=BUILDAH)])
 async def builder(request: pytest.FixtureRequest, site: Site) -> Builder:
-    return Append(site.client) if request.param == "append" else await site.buildah()
+    return Append(site.access) if request.param == "append" else await site.buildah()
 
 
 async def test_the_result_stands_on_the_base(site: Site, builder: Builder) -> None:
@@ -124,7 +125,7 @@ async def test_both_builders_put_the_same_files_into_the_layer(site: Site) -> No
     order = order_for(order.context, site.base, order.target)
 
     seen = []
-    for builder in (Append(site.client), await site.buildah()):
+    for builder in (Append(site.access), await site.buildah()):
         image = await builder.build(order, Lines().take)
         layer = await top_layer(site, image)
         config = (await site.client.config(image)).document()["config"]
@@ -164,7 +165,7 @@ def _told(layer: dict[str, tarfile.TarInfo]) -> dict[str, tuple[object, ...]]:
 async def test_a_base_in_docker_form_becomes_an_image_in_oci_form(site: Site) -> None:
     docker = await push(site.client, site.base.repository, base_image(docker=True))
     order = replace(site.order(COPY_ONLY, motd="m"), base=docker)
-    manifest = await site.client.manifest(await Append(site.client).build(order, Lines().take))
+    manifest = await site.client.manifest(await Append(site.access).build(order, Lines().take))
     base = await site.client.manifest(docker)
     assert {layer.media_type for layer in manifest.layers} == {
         "application/vnd.oci.image.layer.v1.tar+gzip"
@@ -184,14 +185,14 @@ async def test_blobs_are_streamed_from_another_registry_and_mounted_within_one(
                 order = site.order(COPY_ONLY, motd="m")
                 order = replace(order, target=registry.repository("layered"))
                 lines = Lines()
-                await Append(client).build(order, lines.take)
+                await Append(Fixed(client)).build(order, lines.take)
                 assert how in "\n".join(lines)
 
 
 @only_plain
 async def test_labels_alone_make_no_layer(site: Site) -> None:
     order = site.order("FROM x.y/z\nLABEL a=b\nENV C=d\n")
-    config = await site.client.config(await Append(site.client).build(order, Lines().take))
+    config = await site.client.config(await Append(site.access).build(order, Lines().take))
     assert config.diff_ids == (await site.client.config(site.base)).diff_ids
     assert config.labels["a"] == "b"
 
@@ -202,11 +203,11 @@ async def test_an_archive_under_another_name_is_not_added(site: Site) -> None:
     (order.context / "data.bin").write_bytes(gzip.compress(b"x"))
     order = order_for(order.context, site.base, order.target)
     with pytest.raises(Refused, match="unpack"):
-        await Append(site.client).build(order, Lines().take)
+        await Append(site.access).build(order, Lines().take)
 
 
 @only_plain
 async def test_a_place_that_cannot_be_written_is_said(site: Site, tmp_path: Path) -> None:
     settings = AppendSettings(scratch=tmp_path / "missing")
     with pytest.raises(Transient, match="cannot be written"):
-        await Append(site.client, settings).build(site.order(COPY_ONLY, motd="m"), Lines().take)
+        await Append(site.access, settings).build(site.order(COPY_ONLY, motd="m"), Lines().take)

@@ -22,7 +22,7 @@ Lie = Callable[[Site, BuildOrder], Awaitable[Pullspec]]
 
 async def builds_on_another_base(site: Site, order: BuildOrder) -> Pullspec:
     other = await push(site.client, site.base.repository, OTHER)
-    return await Append(site.client).build(replace(order, base=other), Lines().take)
+    return await Append(site.access).build(replace(order, base=other), Lines().take)
 
 
 async def puts_foreign_layers_first(site: Site, order: BuildOrder) -> Pullspec:
@@ -34,12 +34,12 @@ async def puts_foreign_layers_first(site: Site, order: BuildOrder) -> Pullspec:
 async def builds_for_another_architecture(site: Site, order: BuildOrder) -> Pullspec:
     arm = await push(site.client, site.base.repository, base_image(architecture="arm64"))
     wrong = replace(order, base=arm, platforms=("linux/arm64",))
-    return await Append(site.client).build(wrong, Lines().take)
+    return await Append(site.access).build(wrong, Lines().take)
 
 
 async def forgets_the_build_key(site: Site, order: BuildOrder) -> Pullspec:
     labels = {name: value for name, value in order.labels.items() if name != BUILD_KEY}
-    return await Append(site.client).build(replace(order, labels=labels), Lines().take)
+    return await Append(site.access).build(replace(order, labels=labels), Lines().take)
 
 
 async def hands_back_the_base(site: Site, order: BuildOrder) -> Pullspec:
@@ -51,7 +51,7 @@ async def names_what_it_never_pushed(site: Site, order: BuildOrder) -> Pullspec:
 
 
 async def judged(site: Site, order: BuildOrder, image: Pullspec) -> list[str]:
-    images = RegistryImages(site.client)
+    images = RegistryImages(site.access)
     expected = Expected(
         image=image,
         base=order.base,
@@ -66,7 +66,7 @@ async def judged(site: Site, order: BuildOrder, image: Pullspec) -> list[str]:
 async def test_an_honest_builder_is_believed(tmp_path: Path) -> None:
     async with site_at(tmp_path, None) as site:
         order = site.order(COPY_ONLY, motd="m")
-        image = await Append(site.client).build(order, Lines().take)
+        image = await Append(site.access).build(order, Lines().take)
         assert await judged(site, order, image) == []
 
 
@@ -97,7 +97,7 @@ async def test_a_tag_that_moved_changes_nothing(tmp_path: Path) -> None:
     """Only the digest is followed: whoever moves the tag afterwards moves nobody."""
     async with site_at(tmp_path, None) as site:
         order = site.order(COPY_ONLY, motd="m")
-        image = await Append(site.client).build(order, Lines().take)
+        image = await Append(site.access).build(order, Lines().take)
         await push(site.client, order.target, OTHER, tag=order.tag)
         assert await judged(site, order, image) == []
         moved = (await site.client.manifest((order.target, order.tag))).ref

@@ -16,6 +16,7 @@ from simulator.cluster import PoolSpec, Release, SimulatedCluster
 from simulator.registry.access import Access
 from simulator.registry.images import base_image, push_to, release_image
 from simulator.registry.server import SimulatedRegistry
+from simulator.signing import release_settings, signer_here
 from watcher.core.approval import ApprovalRules
 from watcher.core.changes import Mode
 from watcher.core.facts import ClusterName, PoolName, Repository
@@ -83,6 +84,7 @@ async def world(
             release=old,
             pools=(*pools, PoolSpec(name="worker", nodes=1)),
             pull_secret_auths={registry.host: {"auth": base64.b64encode(b"node:node").decode()}},
+            signer=signer_here(),
         )
         cluster.versions.offer(new)
         made = World(
@@ -120,6 +122,7 @@ def _settings(directory: Path, api: ApiServer, registry: SimulatedRegistry) -> S
         state_dir=directory / "state",
         redis=RedisSettings(),
         registry=RegistrySettings(plain_http=(registry.host,)),
+        release=release_settings(),
         web=WebSettings(port=0),
         work=QUICK,
         clusters=(ClusterSettings(name=CLUSTER, url=api.url, token_file=token),),

@@ -69,6 +69,12 @@ async def test_a_build_orders_what_was_decided(store: FakeStore) -> None:
     assert len(await store.log("b-1")) == 46
 
 
+async def test_the_base_is_read_as_the_cluster_that_wanted_it_would(store: FakeStore) -> None:
+    builder = FakeBuilder(gives=NEW)
+    await run(builder, store=store)(replace(BUILDING, cluster=PROD), RunBuild(), ours)
+    assert builder.orders[0].cluster == PROD
+
+
 async def test_the_output_of_a_build_that_fails_is_kept(store: FakeStore) -> None:
     builder = FakeBuilder(lines=3, fails=[Transient("the registry is away")])
     with pytest.raises(Transient):

@@ -10,7 +10,7 @@ import pytest
 
 from watcher.clients.kube import errors, http1, kinds, wire
 from watcher.clients.kube.kinds import Kind
-from watcher.core.cluster import Condition, HistoryEntry, Requirement
+from watcher.core.cluster import Condition, HistoryEntry, OfferedUpdate, Requirement
 from watcher.core.facts import Malformed
 from watcher.ports import Conflict, FieldConflict, Refused, Transient
 
@@ -19,6 +19,66 @@ REQUEST = errors.Request(cluster="east", verb="list", group="g.io", resource="th
 
 def read(kind: Kind[Any], thing: dict[str, Any]) -> Any:
     return kind.convert(msgspec.json.decode(json.dumps(thing), type=kind.struct))
+
+
+def version(spec: dict[str, Any] | None = None, **status: Any) -> Any:
+    desired = {"version": "4.18.3", "image": "i3", **status.pop("desired", {})}
+    thing = {"metadata": {"name": "version"}, "spec": spec or {}}
+    return read(kinds.CLUSTER_VERSION, {**thing, "status": {"desired": desired, **status}})
+
+
+def test_a_cluster_version_tells_what_it_is_offered() -> None:
+    seen = version(
+        {"channel": "stable-4.18", "upstream": "https://graph.example.com"},
+        desired={"architecture": "Multi", "channels": None},
+        availableUpdates=[
+            {"version": "4.18.4", "image": "i4", "channels": ["stable-4.18"], "url": "https://e"},
+            {"version": "4.18.5", "image": "i5", "channels": None},
+        ],
+        conditionalUpdates=[
+            {
+                "release": {"version": "4.18.6", "image": "i6"},
+                "risks": [{"name": "A", "message": "m", "matchingRules": []}, {"name": "B"}],
+                "conditions": [
+                    {"type": "Other", "status": "True"},
+                    {"type": "Recommended", "status": "False", "reason": "R"},
+                ],
+            },
+            {
+                "release": {"version": "4.18.7", "image": "i7"},
+                "risks": None,
+                "conditions": [{"type": "Recommended", "status": "True"}],
+            },
+            {"release": {"version": "4.18.8", "image": "i8"}, "risks": [], "conditions": None},
+        ],
+    )
+    assert (seen.channel, seen.upstream) == ("stable-4.18", "https://graph.example.com")
+    assert seen.architecture == "Multi"
+    assert seen.offered == (
+        OfferedUpdate(version="4.18.4", image="i4", channels=("stable-4.18",), url="https://e"),
+        OfferedUpdate(version="4.18.5", image="i5"),
+        OfferedUpdate(version="4.18.6", image="i6", risks=("A", "B"), recommended=False),
+        OfferedUpdate(version="4.18.7", image="i7"),
+        OfferedUpdate(version="4.18.8", image="i8", recommended=False),
+    )
+
+
+def test_a_cluster_version_that_is_offered_nothing_may_say_null() -> None:
+    seen = version(
+        {"channel": None, "upstream": None, "signatureStores": None},
+        desired={"architecture": None, "url": None},
+        availableUpdates=None,
+        conditionalUpdates=None,
+    )
+    assert (seen.channel, seen.upstream, seen.architecture) == ("", "", "")
+    assert seen.offered == version().offered == ()
+
+
+def test_signature_stores_that_are_not_named_are_not_no_stores() -> None:
+    assert version().signature_stores is None
+    assert version({"signatureStores": []}).signature_stores == ()
+    stores = [{"url": "https://a"}, {"url": "https://b", "ca": {"name": "x"}}]
+    assert version({"signatureStores": stores}).signature_stores == ("https://a", "https://b")
 
 
 def test_a_cluster_version_tells_what_it_works_towards() -> None:

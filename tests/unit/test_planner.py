@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from handlers.await_build import AwaitBuildHandler
-from tests.facts import INFRA, PROD, a_policy, a_pool, a_recipe, image, our_override
+from tests.facts import INFRA, PROD, a_policy, a_pool, a_recipe, base_image, image, our_override
 from tests.fake_store import FakeStore
 from tests.fakes import FakeImages
 from tests.scene import Scene, key_of, ours
@@ -14,6 +14,7 @@ from watcher.core import build as builds
 from watcher.core.build import Build, BuildFailed, BuildStarted, BuildState, Built, Verified
 from watcher.core.drift import Hold, InStep, Rebuild
 from watcher.core.facts import PoolName
+from watcher.core.images import ImageFacts
 from watcher.core.jobs import JobKind
 from watcher.core.update import Update, step
 from watcher.core.update_events import (
@@ -365,7 +366,13 @@ async def test_a_rebuild_forgets_what_was_held_against_it() -> None:
 async def test_a_rebuild_that_cannot_be_is_declined_with_its_reason() -> None:
     scene = Scene()
     scene.cluster.edit_pool(os_image_stream="rhel-10")
-    with pytest.raises(Declined, match="has no image tag"):
+    with pytest.raises(Declined, match=r"release 4.16.3 cannot be read: .* is not there"):
+        await scene.planner.rebuild(PROD, INFRA, by="ann")
+    only = base_image("4.16.3")
+    scene.images.held[only] = ImageFacts(
+        image=only, manifest_digest=only.digest, os="linux", architecture="amd64", diff_ids=()
+    )
+    with pytest.raises(Declined, match="has no image tag 'rhel-coreos-10'"):
         await scene.planner.rebuild(PROD, INFRA, by="ann")
 
 

@@ -83,16 +83,18 @@ async def open_app(
             opened_with_server(settings.redis, state_dir=settings.state_dir, alone=alone)
         )
         clusters = await clients.open_clusters(settings, stack, clock, on_change, patience)
-        registry, client = await clients.open_registry(settings, stack, patience)
+        registries = await clients.open_registries(settings, stack, patience, clusters)
         # Commands need no token: they believe what the service has looked up.
         slack = await clients.open_slack(settings, stack) if alone else None
         directory = SettingsDirectory(settings=settings, store=store, clock=clock, groups=slack)
         people = People(store=store, clock=clock, directory=directory)
-        images = RegistryImages(client)
+        images = RegistryImages(registries.access, store)
         observer = PoolObserver(
             settings=settings,
             clusters=clusters,
             images=images,
+            signatures=await clients.open_signatures(settings, stack, clusters, clock),
+            ancestry=await clients.open_ancestry(settings, stack, images),
             load_recipe=lambda name: read_recipe(settings, name)[0],
             store=store,
         )
@@ -116,7 +118,7 @@ async def open_app(
             planner=planner,
             observer=observer,
             clusters=clusters,
-            builders=await clients.find_builders(settings, client, registry),
+            builders=await clients.find_builders(settings, registries),
             server_ended=server.ended if server else None,
             replica=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}",
         )

@@ -1,26 +1,25 @@
 """Clusters, registries, builders and recipes: opened as the settings say."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
 from watcher import secrets
+from watcher.ancestry import Ancestry
 from watcher.clients.kube.cluster import KubeCluster
 from watcher.core.facts import ClusterName
 from watcher.core.recipe import Recipe
-from watcher.ports import Builder, Clock, Refused, Transient
+from watcher.ports import Builder, Clock, Images, Refused, Signatures, Transient
 from watcher.settings import ClusterSettings, Settings
 
 if TYPE_CHECKING:
+    from watcher.clients.access import ClusterAccess
     from watcher.clients.kube.credentials import Credentials as ClusterCredentials
     from watcher.clients.kube.reflector import Pacing
-    from watcher.clients.registry import Credentials as RegistryLogins
-    from watcher.clients.registry import RegistryClient
     from watcher.clients.registry import RegistrySettings as RegistryClientSettings
     from watcher.clients.slack.api import SlackApi
 
@@ -52,9 +51,9 @@ OnChange = Callable[[ClusterName, str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class RegistryAccess:
+class Registries:
+    access: "ClusterAccess"
     settings: "RegistryClientSettings"
-    logins: "RegistryLogins"
 
 
 async def open_clusters(
@@ -96,22 +95,34 @@ def _credentials(one: ClusterSettings, clock: Clock) -> "ClusterCredentials":
     return credentials.from_kubeconfig(one.kubeconfig, context=one.context or None, clock=clock)
 
 
-async def open_registry(
-    settings: Settings, stack: AsyncExitStack, patience: Patience
-) -> tuple[RegistryAccess, "RegistryClient"]:
-    from watcher.clients import registry
+async def open_registries(
+    settings: Settings, stack: AsyncExitStack, patience: Patience, clusters: Clusters
+) -> Registries:
+    """Open them as configured; what clusters add is asked for when it is needed."""
+    from watcher.clients import access, registries
 
     said = settings.registry
-    access = replace(
-        patience.registry or registry.RegistrySettings(),
-        ca_files=said.ca_files,
-        insecure_hosts=frozenset(said.plain_http),
-    )
-    logins = registry.Credentials()
-    if said.auth_file:
-        logins = await asyncio.to_thread(registry.Credentials.read, said.auth_file)
-    client = await stack.enter_async_context(registry.RegistryClient.opened(access, logins))
-    return RegistryAccess(access, logins), client
+    tuned = registries.tuned(said, patience.registry)
+    client, ways = await stack.enter_async_context(registries.opened(said, patience.registry))
+    return Registries(access.ClusterAccess(client, clusters, ways), tuned)
+
+
+async def open_signatures(
+    settings: Settings, stack: AsyncExitStack, clusters: Clusters, clock: Clock
+) -> Signatures:
+    """What says whether releases are genuine. Connections are made when a store is asked."""
+    from watcher.clients.signatures import GpgSignatures, Gpgv, Stores
+
+    stores = await stack.enter_async_context(Stores())
+    return GpgSignatures(settings.release, clusters, gpgv=Gpgv(), stores=stores, clock=clock)
+
+
+async def open_ancestry(settings: Settings, stack: AsyncExitStack, images: Images) -> Ancestry:
+    """What finds the base of any image."""
+    from watcher.clients.graph import GraphClient
+
+    graphs = await stack.enter_async_context(GraphClient.opened())
+    return Ancestry(images, graphs, graph_url=settings.release.graph_url)
 
 
 async def open_slack(settings: Settings, stack: AsyncExitStack) -> "SlackApi | None":
@@ -135,9 +146,7 @@ def secret_of(file: Path | None, variable: str, what: str) -> Callable[[], str]:
     return read
 
 
-async def find_builders(
-    settings: Settings, client: "RegistryClient", registry: RegistryAccess
-) -> list[Builder]:
+async def find_builders(settings: Settings, registries: Registries) -> list[Builder]:
     """Return the builders that work here, in the order in which `auto` prefers them."""
     from watcher.clients.builders import Append, Buildah, BuildahSettings
 
@@ -148,9 +157,9 @@ async def find_builders(
         storage_driver=said.storage_driver,
         build_seconds=said.timeout_seconds,
     )
-    builders: list[Builder] = [Append(client)]
+    builders: list[Builder] = [Append(registries.access)]
     try:
-        builders.append(await Buildah.found(buildah, registry.settings, registry.logins))
+        builders.append(await Buildah.found(buildah, registries.settings, registries.access))
     except Refused as error:
         log.info("no_buildah", cause=str(error))
     return builders

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from watcher.cli import timing_commands
+from watcher.cli import release_commands, timing_commands
 from watcher.cli.options import BoundTo, Config, Output, PoolName, Reason, UpdateId, Yes
 from watcher.cli.output import Format
 
@@ -235,6 +235,10 @@ def cancel(
 
 for command in timing_commands.COMMANDS:
     app.command()(command)
+
+
+for name, answer in release_commands.COMMANDS.items():
+    app.command(name)(answer)
 
 
 @app.command("check-config")

@@ -48,6 +48,24 @@ def carry_out(
     raise typer.Exit(code)
 
 
+def carry_out_alone(ctx: typer.Context, work: Callable[[], Awaitable[Code]]) -> None:
+    """The same for work that reads the configuration itself, if it needs it."""
+    debug = is_debug(ctx)
+    try:
+        if debug:
+            from watcher import logs
+
+            logs.configure("debug", stream=sys.stderr)
+        code = asyncio.run(_awaited(work))
+    except Exception as error:
+        code = failed(error, debug=debug)
+    raise typer.Exit(code)
+
+
+async def _awaited(work: Callable[[], Awaitable[Code]]) -> Code:
+    return await work()
+
+
 async def _coroutine(work: Callable[["Settings"], Awaitable[Code]], settings: "Settings") -> Code:
     return await work(settings)
 

@@ -8,19 +8,31 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
-
-import structlog
+from typing import TYPE_CHECKING, Protocol
 
 from watcher.clients.registry import BadContent, Credentials, RegistryClient
 from watcher.core.facts import ClusterName
 from watcher.core.mirrors import Mirrors
-from watcher.ports import Cluster, Refused, Transient
+from watcher.errors import Refused, Transient
 
-log = structlog.get_logger()
+if TYPE_CHECKING:
+    from watcher.core.cluster import ClusterView
 
 ASKED_AGAIN_SECONDS = 300.0
 """A cluster's pull secret and authorities are read anew after this long."""
+
+
+class Source(Protocol):
+    """What of a cluster says how registries are reached: a part of `ports.Cluster`."""
+
+    @property
+    def name(self) -> ClusterName: ...
+
+    def view(self) -> "ClusterView": ...
+
+    async def pull_secret(self) -> bytes: ...
+
+    async def trusted_cas(self) -> Mapping[str, str]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +84,7 @@ class ClusterAccess:
     def __init__(
         self,
         client: RegistryClient,
-        clusters: Mapping[ClusterName, Cluster],
+        clusters: Mapping[ClusterName, Source],
         configured: Ways,
         *,
         monotonic: Callable[[], float] = time.monotonic,
@@ -129,18 +141,26 @@ class ClusterAccess:
             return before  # asked again the next time
 
 
-async def _logins(cluster: Cluster) -> Credentials:
+async def _logins(cluster: Source) -> Credentials:
     """The cluster's pull secret; none where it may not or cannot be read."""
     try:
-        return Credentials.parse(await cluster.pull_secret(), what="the cluster's pull secret")
+        # One broken entry in it stands in the way of its own host only.
+        secret = await cluster.pull_secret()
+        return Credentials.parse(secret, what="the cluster's pull secret", strict=False)
     except (Refused, BadContent) as error:
-        log.warning("pull_secret_not_used", cluster=cluster.name, cause=str(error))
+        _warn("pull_secret_not_used", cluster, error)
         return Credentials()
 
 
-async def _authorities(cluster: Cluster) -> Mapping[str, str]:
+async def _authorities(cluster: Source) -> Mapping[str, str]:
     try:
         return await cluster.trusted_cas()
     except Refused as error:
-        log.warning("trusted_cas_not_used", cluster=cluster.name, cause=str(error))
+        _warn("trusted_cas_not_used", cluster, error)
         return {}
+
+
+def _warn(event: str, cluster: Source, error: Exception) -> None:
+    import structlog  # late: a command without a cluster does without it
+
+    structlog.get_logger().warning(event, cluster=cluster.name, cause=str(error))

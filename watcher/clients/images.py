@@ -8,7 +8,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Generic, Protocol, Self, TypeVar
 
 from watcher.clients import image_records
@@ -18,14 +18,18 @@ from watcher.clients.registry import (
     Credentials,
     Manifest,
     Platform,
+    ReleasePayload,
     read_payload,
 )
 from watcher.clients.registry.reader import choose
+from watcher.core import streams
 from watcher.core.facts import NO_CLUSTER, ClusterName, Pullspec
 from watcher.core.images import ImageFacts, Payload
 from watcher.ports import OutsideError, Refused
 
 T = TypeVar("T")
+MACHINE_OS_CONTENT = "machine-os-content"
+"""In 4.12 the only tag that says the version of the OS."""
 KEPT = 256
 """Answers kept in memory: a release and two images for each of a good many pools."""
 
@@ -90,14 +94,7 @@ class RegistryImages:
 
         async def read() -> Payload:
             client = await self._access.client(self._cluster)
-            found = await read_payload(client, release)
-            return Payload(
-                image=release,
-                version=found.version,
-                tags=dict(found.images),
-                annotations=found.annotations,
-                metadata=found.metadata,
-            )
+            return payload_of(await read_payload(client, release))
 
         form = _Form(image_records.of_payload, image_records.payload)
         return await self._once(f"payload:{release}", read, form)
@@ -189,6 +186,20 @@ class RegistryImages:
         with suppress(OutsideError):  # too large, or the store is away: read again next time
             await memory.keep(key, form.write(found))
         return found
+
+
+def payload_of(read: ReleasePayload) -> Payload:
+    """Return what the product needs of a release: of annotations those of OS images only."""
+    whole = Payload(
+        image=read.image,
+        version=read.version,
+        tags=read.images,
+        annotations=read.annotations,
+        metadata=read.metadata,
+    )
+    kept = {*streams.candidates(whole), MACHINE_OS_CONTENT}
+    said = {tag: noted for tag, noted in read.annotations.items() if tag in kept}
+    return replace(whole, annotations=said)
 
 
 def _named(index: Manifest) -> tuple[str, ...]:

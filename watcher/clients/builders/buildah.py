@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from watcher.clients.builders import access, manifests, process
+from watcher.clients.access import Access, Ways
+from watcher.clients.builders import access as files
+from watcher.clients.builders import manifests, process
 from watcher.clients.builders.failures import problem
 from watcher.clients.builders.process import Ended, Program
 from watcher.clients.builders.settings import BuildahSettings
 from watcher.clients.builders.workplace import SEARCH_PATH, Kept, Workplace, silent
 from watcher.clients.recipes import stage_recipe
-from watcher.clients.registry import Credentials, RegistryClient, RegistrySettings
+from watcher.clients.registry import RegistrySettings
 from watcher.clients.registry.model import OCI_INDEX
 from watcher.core.containerfile import scan
 from watcher.core.facts import Digest, Malformed, Pullspec
@@ -40,29 +42,32 @@ class Buildah:
         self,
         settings: BuildahSettings,
         registry: RegistrySettings,
-        credentials: Credentials,
+        access: Access,
         *,
         version: tuple[int, int],
     ) -> None:
         self._settings = settings
         self._registry = registry
-        self._credentials = credentials
+        self._access = access
         self._version = version
         self._place = Workplace(settings)
 
     @classmethod
     async def found(
-        cls, settings: BuildahSettings, registry: RegistrySettings, credentials: Credentials
+        cls, settings: BuildahSettings, registry: RegistrySettings, access: Access
     ) -> Self:
-        """Ask the program for its version; raise Refused if it is not there or does not say it."""
-        asked = cls(settings, registry, credentials, version=(0, 0))
+        """Ask the program for its version; raise Refused if it is not there or does not say it.
+
+        `registry` says which hosts are spoken to without TLS, and the configured authorities.
+        """
+        asked = cls(settings, registry, access, version=(0, 0))
         # Not owned: another process may build there, and asking for the version disturbs nobody.
         asked._place.make()
         ended = await process.run(asked._program(["--version"], home=None), silent)
         version = _VERSION.search(" ".join(ended.last_lines))
         if not version:
             raise Refused(f"{settings.program} --version does not answer as buildah does")
-        return cls(settings, registry, credentials, version=(int(version[1]), int(version[2])))
+        return cls(settings, registry, access, version=(int(version[1]), int(version[2])))
 
     def refuses(self, order: BuildOrder) -> list[str]:
         try:
@@ -80,11 +85,12 @@ class Buildah:
     async def build(self, order: BuildOrder, log: Log) -> Pullspec:
         if reasons := self.refuses(order):
             raise Refused("; ".join(reasons))
+        ways = await self._access.ways(order.cluster)
         async with self._place.owned():
             if self._place.is_unclean:
                 await self._recover()
             try:
-                digest = await self._build(order, self._place.begin(), log)
+                digest = await self._build(order, self._place.begin(), ways, log)
             except OSError as error:
                 await self._recover()
                 raise Transient(
@@ -104,8 +110,8 @@ class Buildah:
             if self._place.is_unclean:
                 await self._recover()
 
-    async def _build(self, order: BuildOrder, home: Path, log: Log) -> Digest:
-        secrets = access.write_access(home, self._registry, self._credentials)
+    async def _build(self, order: BuildOrder, home: Path, ways: Ways, log: Log) -> Digest:
+        secrets = await asyncio.to_thread(files.write_access, home, self._registry, ways)
         context = home / "context"
         context.mkdir()
         await asyncio.to_thread(stage_recipe, order.recipe, order.context, into=context)
@@ -149,7 +155,7 @@ class Buildah:
             # One place repeats: the queue, which also waits in between.
             "--retry=0",
             *("--isolation", self._settings.isolation, "--identity-label=false"),
-            *("--authfile", str(job.home / access.AUTH)),
+            *("--authfile", str(job.home / files.AUTH)),
             *("--timestamp", str(int(order.created.timestamp()))),
             *_each("--label", order.labels),
             *_each("--annotation", order.labels),
@@ -177,22 +183,22 @@ class Buildah:
         # buildah lists the platforms in the order of the day, without annotations, and 1.28 does
         # not say the digest: so the index is written once more, over the same images.
         order = job.order
-        async with RegistryClient.opened(self._registry, self._credentials) as client:
-            parts = []
-            for platform in map(manifests.platform, order.platforms):
-                part = await client.platform_manifest((order.target, order.tag), platform)
-                parts.append(manifests.Made(platform=platform, raw=part.raw))
-            raw = manifests.index(parts, order.labels)
-            return await client.put_manifest(order.target, order.tag, media_type=OCI_INDEX, raw=raw)
+        client = await self._access.client(order.cluster)
+        parts = []
+        for platform in map(manifests.platform, order.platforms):
+            part = await client.direct.platform_manifest((order.target, order.tag), platform)
+            parts.append(manifests.Made(platform=platform, raw=part.raw))
+        raw = manifests.index(parts, order.labels)
+        return await client.put_manifest(order.target, order.tag, media_type=OCI_INDEX, raw=raw)
 
     async def _run_push(self, verb: Sequence[str], job: "_Job") -> None:
         target = f"docker://{job.order.target}:{job.order.tag}"
         # `manifest push` of 1.28 does not look into registries.conf for this.
         is_insecure = job.order.target.host in self._registry.insecure_hosts
         plain = ["--tls-verify=false"] if is_insecure else []
-        login = ["--authfile", str(job.home / access.AUTH)]
+        login = ["--authfile", str(job.home / files.AUTH)]
         argv = [*verb, *plain, *login, job.name, target]
-        ended = await self._run(argv, job, self._settings.push_seconds)
+        ended = await self._run(argv, job, self._settings.push_seconds, registries=files.TARGETS)
         if ended.code != 0:
             raise problem("the push", ended)
 
@@ -226,8 +232,17 @@ class Buildah:
             self._program(argv, home=None, timeout=self._settings.small_seconds), silent
         )
 
-    async def _run(self, argv: Sequence[str], job: "_Job", timeout: float) -> Ended:
-        program = self._program(argv, home=job.home, timeout=timeout, secrets=job.secrets)
+    async def _run(
+        self,
+        argv: Sequence[str],
+        job: "_Job",
+        timeout: float,
+        *,
+        registries: str = files.REGISTRIES,
+    ) -> Ended:
+        program = self._program(
+            argv, home=job.home, registries=registries, timeout=timeout, secrets=job.secrets
+        )
         return await process.run(program, job.log)
 
     def _program(
@@ -235,6 +250,7 @@ class Buildah:
         argv: Sequence[str],
         *,
         home: Path | None,
+        registries: str = files.REGISTRIES,
         timeout: float = 60.0,
         secrets: Sequence[str] = (),
     ) -> Program:
@@ -247,7 +263,7 @@ class Buildah:
             "CONTAINERS_STORAGE_CONF": str(place.storage_conf()),
         }
         if home:
-            own["CONTAINERS_REGISTRIES_CONF"] = str(home / access.REGISTRIES)
+            own["CONTAINERS_REGISTRIES_CONF"] = str(home / registries)
         storage = [
             *("--root", str(place.storage), "--runroot", str(place.run)),
             *("--storage-driver", self._settings.storage_driver),
