@@ -57,6 +57,8 @@ CONTENT_SOURCE_POLICIES = Kind(
     "operator.openshift.io", "v1alpha1", "imagecontentsourcepolicies", "ImageContentSourcePolicy"
 )
 
+IMAGE_CONFIGS = Kind("config.openshift.io", "v1", "images", "Image", has_status=True)
+
 _MCO = "machineconfiguration.openshift.io"
 POOLS = Kind(_MCO, "v1", "machineconfigpools", "MachineConfigPool", has_status=True)
 MACHINE_CONFIGS = Kind(_MCO, "v1", "machineconfigs", "MachineConfig")
@@ -71,6 +73,7 @@ ALL = (
     NAMESPACES,
     NODES,
     CLUSTER_VERSIONS,
+    IMAGE_CONFIGS,
     DIGEST_MIRROR_SETS,
     TAG_MIRROR_SETS,
     CONTENT_SOURCE_POLICIES,

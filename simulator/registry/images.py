@@ -250,7 +250,7 @@ async def push(
     if isinstance(image, MadeImage):
         for content in (*image.layers, image.config):
             digest = digest_of(content)
-            if not await client.blob_exists(repository, digest):
+            if not await client.direct.blob_exists(repository, digest):
                 await client.upload_blob(repository, content, digest=digest)
     for reference in filter(None, (str(image.digest), tag)):
         await client.put_manifest(

@@ -13,8 +13,8 @@ from simulator.apiserver import kinds as served
 from tests.contract.scripted_api import BRIEF, CALM, START, VirtualTime, pool, until
 from watcher.clients.kube.cluster import NEVER, KubeCluster
 from watcher.clients.kube.credentials import TokenFile
-from watcher.clients.kube.kinds import RBAC_RULES
-from watcher.core.facts import ClusterName, PoolName
+from watcher.clients.kube.kinds import KINDS, RBAC_RULES
+from watcher.core.facts import ClusterName, PoolName, Pullspec
 from watcher.ports import Cluster, Conflict, FieldConflict, Refused, Transient
 
 IMAGE = "registry.example.com/os/infra@sha256:" + "a" * 64
@@ -144,7 +144,7 @@ async def test_unreachable_from_the_start_is_a_problem() -> None:
     async with ApiServer.start() as api:
         await api.stop_listening()
         async with a_cluster(api) as cluster, running(cluster):
-            await until(lambda: len(cluster.view().problems) == 7)
+            await until(lambda: len(cluster.view().problems) == len(KINDS))
 
 
 async def test_a_fresh_view_is_read_from_the_server_itself() -> None:
@@ -370,12 +370,14 @@ async def test_no_request_needs_a_right_that_is_not_listed() -> None:
         fill(api)
         async with a_cluster(api) as cluster, running(cluster), asyncio.timeout(30):
             await cluster.synced()
-            await until(lambda: len(api.requests.find(watch=True)) >= 6)
-            await cluster.fresh_view()
+            await until(lambda: len(api.requests.find(watch=True)) >= len(KINDS) - 1)
+            await asyncio.gather(
+                cluster.fresh_view(), cluster.release_view(), cluster.trusted_cas()
+            )
+            await cluster.release_signatures(Pullspec(IMAGE).digest)
             await cluster.apply_override(name=OVERRIDE, pool=INFRA, image=IMAGE, annotations=OURS)
             await cluster.delete_override(OVERRIDE)
-            read = await cluster.read_pool(INFRA)
-            await cluster.set_paused(read, paused=True, annotations={})
+            await cluster.set_paused(await cluster.read_pool(INFRA), paused=True, annotations={})
             await cluster.annotate_pool(INFRA, {"relayer.io/a": "1"})
             await cluster.uncordon("n0")
             with pytest.raises(Refused):

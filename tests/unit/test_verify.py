@@ -63,8 +63,14 @@ def test_an_index_of_the_ordered_platforms_is_good() -> None:
 
 @pytest.mark.parametrize(
     "found",
-    [("linux/amd64",), (*BOTH, "linux/s390x"), (*BOTH, "unnamed"), ("linux/amd64", "linux/s390x")],
-    ids=["one less", "one more", "one without a name", "another"],
+    [
+        ("linux/amd64",),
+        (*BOTH, "linux/s390x"),
+        (*BOTH, "unnamed"),
+        ("linux/amd64", "linux/s390x"),
+        (*BOTH, "linux/arm64/v8"),
+    ],
+    ids=["one less", "one more", "one without a name", "another", "one of them twice"],
 )
 def test_an_index_of_other_platforms_is_wrong(found: tuple[str, ...]) -> None:
     wrong = verify(

@@ -66,7 +66,7 @@ class Mirrors:
     def places(self, repository: Repository, *, by_digest: bool) -> tuple[Repository, ...]:
         """Return where to look, in order: mirrors first, the source last unless that is forbidden.
 
-        Never empty unless the source is forbidden and no mirror is named.
+        Empty only where the source is forbidden and no mirror is named that may be asked.
         """
         if not self.rules:
             return (repository,)

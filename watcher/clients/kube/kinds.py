@@ -153,6 +153,8 @@ PULL_SECRET_PATH = "/api/v1/namespaces/openshift-config/secrets/pull-secret"  # 
 _READ = ("get", "list", "watch")
 RBAC_RULES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     ("config.openshift.io", "clusterversions", _READ),
+    # Only cluster: the certificate authorities of registries.
+    ("config.openshift.io", "images", ("get",)),
     ("config.openshift.io", "imagedigestmirrorsets", _READ),
     ("config.openshift.io", "imagetagmirrorsets", _READ),
     ("operator.openshift.io", "imagecontentsourcepolicies", _READ),
@@ -163,7 +165,8 @@ RBAC_RULES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (MCO_GROUP, "osimagestreams", _READ),
     # patch: a node that degraded after it was drained stays cordoned until somebody uncordons it.
     ("", "nodes", (*_READ, "patch")),
-    # Only machine-config-osimageurl in openshift-machine-config-operator.
+    # machine-config-osimageurl in openshift-machine-config-operator; get and list in
+    # openshift-config-managed (signatures of releases); get in openshift-config (authorities).
     ("", "configmaps", _READ),
     # Only pull-secret in openshift-config.
     ("", "secrets", ("get",)),

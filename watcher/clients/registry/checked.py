@@ -25,11 +25,6 @@ class Checked:
         self._hash = sha256()
         self._skip = 0
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether as many bytes came as were promised, so that there is nothing to continue."""
-        return self.length > 0 and self.length == self.size
-
     async def continued(self, answer: httpx.Response) -> AsyncIterator[bytes]:
         """The body of an answer that begins where we stopped, or (200) again at the first byte."""
         allowed = {200, 206} if self.length else {200}

@@ -47,8 +47,7 @@ Ref = Pullspec | tuple[Repository, str]
 _ACCEPT = ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST))
 OK = frozenset({200})
 _HELD_BYTES = 16 * 1024 * 1024
-"""A blob up to this size is handed out only when it is proven, if it may be had elsewhere too: then
-a bad mirror costs nobody anything. A release's last layer has about 13 MB."""
+"""So a bad mirror costs nobody anything. A release's last layer has about 13 MB."""
 _DOWN: Shared[Transport] = Shared()
 _DENIED: Shared[Authoriser] = Shared()
 
@@ -153,20 +152,27 @@ class Reader(Asking):
                 f"{repository}@{named.digest}: {named.size} bytes, "
                 f"larger than the {name} limit of {limit} bytes"
             )
-        how = _How(self._transport.settings.call_seconds, bulk=False)
+        how = _How(self._transport.settings.call_seconds, bulk=False, held_bytes=limit)
         parts = self._blob(repository, named.digest, named.size, how)
         return b"".join([part async for part in parts])
 
     async def blob(
-        self, repository: Repository, digest: Digest, *, size: int | None = None
+        self,
+        repository: Repository,
+        digest: Digest,
+        *,
+        size: int | None = None,
+        holds: bool = True,
     ) -> AsyncGenerator[bytes, None]:
         """The blob's bytes as they come; close it (`aclosing`) when leaving early.
 
         Raise Tampered after the last byte when the whole is not what digest and size promise (or
         as soon as it is too long). An answer that breaks off is continued by Range, there or at the
-        next place. Who is given bad bytes of a large blob may ask again: another place comes first.
+        next place. With `holds`, what is small and has mirrors is given out only when it is proven.
+        Who is given bad bytes may ask again: then another place comes first.
         """
-        how = _How(self._transport.settings.blob_seconds, bulk=True)
+        most = _HELD_BYTES if holds else 0
+        how = _How(self._transport.settings.blob_seconds, bulk=True, held_bytes=most)
         async with aclosing(self._blob(repository, digest, size, how)) as parts:
             async for part in parts:
                 yield part
@@ -241,7 +247,7 @@ class Reader(Asking):
         content = Checked(f"blob {repository}@{digest}", digest, size)
         places = self.places(repository, digest)
         left, failures = list(places), Failures(repository, f"@{digest}")
-        holds = len(places) > 1 and size is not None and size <= _HELD_BYTES
+        holds = len(places) > 1 and size is not None and size <= how.held_bytes
         held: list[bytes] = []
         while left:
             place, began = left[0], content.length
@@ -279,7 +285,7 @@ class Reader(Asking):
         url = self._url(place, f"blobs/{content.digest}")
         deadline = asyncio.get_running_loop().time() + how.seconds
         patience = self._patience(place, places)
-        while not content.is_complete:
+        while True:
             ranged = {"Range": f"bytes={content.length}-"} if content.length else {}
             call = Call("GET", url, ranged, bulk=how.bulk)
             try:
@@ -354,6 +360,8 @@ class _How:
     seconds: float
     """At each place, with all attempts there."""
     bulk: bool
+    held_bytes: int
+    """The largest blob that is kept back until it is proven."""
 
 
 def choose(index: Manifest, platform: Platform) -> IndexEntry:

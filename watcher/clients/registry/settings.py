@@ -53,9 +53,9 @@ class RegistrySettings:
     read_seconds: float = 30.0
     """The longest silence within an answer, and within a request's body."""
     call_seconds: float = 120.0
-    """One small call with all its retries: manifest, config, token, HEAD."""
+    """One small call at one place with all its retries: manifest, config, token, HEAD."""
     blob_seconds: float = 3600.0
-    """One blob with all its retries: a base of 1.5 GB at 4 Mbit/s takes 50 minutes. Also the
+    """One blob at one place with all its retries: a base of 1.5 GB at 4 Mbit/s takes 50 minutes. Also the
     longest that any request waits for a free connection and the beginning of its answer."""
     attempts: int = 5
     """How often one request is sent in all, when the answer is 429, 502, 503, 504 or none."""

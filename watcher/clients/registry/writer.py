@@ -134,7 +134,7 @@ class Writer(Reader):
                     return Carried.MOUNTED
 
         def opened() -> AsyncGenerator[bytes, None]:
-            return origin.blob(source, blob.digest, size=blob.size)
+            return origin.blob(source, blob.digest, size=blob.size, holds=False)
 
         for others in reversed(range(len(places))):
             try:
