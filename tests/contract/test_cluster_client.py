@@ -369,11 +369,9 @@ async def test_no_request_needs_a_right_that_is_not_listed() -> None:
     async with ApiServer.start() as api:
         fill(api)
         async with a_cluster(api) as cluster, running(cluster), asyncio.timeout(30):
-            await cluster.synced()
             await until(lambda: len(api.requests.find(watch=True)) >= len(KINDS) - 1)
-            await asyncio.gather(
-                cluster.fresh_view(), cluster.release_view(), cluster.trusted_cas()
-            )
+            for read in (cluster.fresh_view, cluster.release_view, cluster.trusted_cas):
+                await read()
             await cluster.release_signatures(Pullspec(IMAGE).digest)
             await cluster.apply_override(name=OVERRIDE, pool=INFRA, image=IMAGE, annotations=OURS)
             await cluster.delete_override(OVERRIDE)

@@ -1,24 +1,36 @@
 """Reading through mirrors: who is asked, what counts, and what is told when nobody has it."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from simulator.registry import Access, Account, Fault
-from simulator.registry.images import MadeImage, base_image, push, push_to
-from tests.registries import PASSWORD, USER, PrivateCa, Running, simulated_registry
+from simulator.registry import Access, Account
+from simulator.registry.images import base_image, push
+from tests.mirrored import (
+    BLOBS,
+    IMAGE,
+    LARGE,
+    LAYER,
+    MANIFESTS,
+    NOBODY,
+    SOURCE,
+    World,
+    a_world,
+    fail,
+    put_blob,
+    read,
+    seen,
+)
+from tests.registries import PASSWORD, USER, PrivateCa, simulated_registry
 from watcher.clients.registry import (
     Carried,
     Credentials,
     Descriptor,
     NotFound,
     RegistryClient,
-    RegistrySettings,
     Tampered,
 )
 from watcher.clients.registry.errors import Untrusted
@@ -27,105 +39,11 @@ from watcher.core.facts import Pullspec, Repository
 from watcher.core.mirrors import MirrorRule, Mirrors
 from watcher.ports import Refused, Transient
 
-MANIFESTS, BLOBS = r"/v2/.*/manifests/.*", r"/v2/.*/blobs/sha256:.*"
-SOURCE = Repository("source.invalid/ocp/base")
-NOBODY = f"127.0.0.1:1/{SOURCE.path}"
-IMAGE = base_image()
-LAYER = IMAGE.layers[1]
-LARGE = os.urandom(300_000)
-
-
-@dataclass
-class World:
-    """Two mirrors, and the source as a third registry under its own name."""
-
-    first: Running
-    second: Running
-    source: Running
-    settings: RegistrySettings
-    clients: AsyncExitStack
-    pauses: list[float] = field(default_factory=list)
-
-    @property
-    def name(self) -> Repository:
-        return self.source.repository(SOURCE.path)
-
-    @property
-    def ref(self) -> Pullspec:
-        return self.name.at(IMAGE.digest)
-
-    def at(self, running: Running) -> Repository:
-        return running.repository(f"mirror/{SOURCE.path}")
-
-    def rules(self, *, never: bool = False, tags: bool = False) -> Mirrors:
-        mirrors = tuple(f"{one.host}/mirror" for one in (self.first, self.second))
-        rule = MirrorRule(
-            source=self.source.host,
-            mirrors=mirrors,
-            by_digest=not tags,
-            never_contact_source=never,
-        )
-        return Mirrors((rule,))
-
-    async def client(
-        self, mirrors: Mirrors | None = None, credentials: Credentials | None = None, **more: object
-    ) -> RegistryClient:
-        async def pause(seconds: float) -> None:
-            self.pauses.append(seconds)
-
-        return await self.clients.enter_async_context(
-            RegistryClient.opened(
-                replace(self.settings, **more),  # type: ignore[arg-type]
-                credentials,
-                mirrors=self.rules() if mirrors is None else mirrors,
-                sleep=pause,
-            )
-        )
-
-
-def fail(running: Running, kind: str, path: str = ".*", **more: object) -> None:
-    assert running.simulated
-    fault = Fault(kind, path=path, count=99)  # type: ignore[arg-type]
-    running.simulated.faults.append(replace(fault, **more))  # type: ignore[arg-type]
-
-
-def seen(running: Running, method: str = "GET", path: str = ".*") -> int:
-    assert running.simulated
-    return running.simulated.count(method, path)
-
-
-async def fill(running: Running, path: str, image: MadeImage = IMAGE) -> None:
-    await push_to(running.url, path, image, tag="x", credentials=running.credentials)
-    assert running.simulated
-    running.simulated.requests.clear()
-
-
-@asynccontextmanager
-async def a_world(access: Access | None = None) -> AsyncIterator[World]:
-    async with AsyncExitStack() as stack:
-        three = [
-            await stack.enter_async_context(simulated_registry(access=given))
-            for given in (access, None, None)
-        ]
-        hosts = frozenset(one.host for one in three)
-        chosen = replace(three[0].settings, insecure_hosts=hosts | {"127.0.0.1:1"})
-        world = World(three[0], three[1], three[2], chosen, stack)
-        for one in three:
-            await fill(one, SOURCE.path if one is world.source else f"mirror/{SOURCE.path}")
-        yield world
-
 
 @pytest.fixture
 async def world() -> AsyncIterator[World]:
     async with a_world() as made:
         yield made
-
-
-async def read(
-    client: RegistryClient, name: Repository, data: bytes, *, sized: bool = True
-) -> bytes:
-    size = len(data) if sized else None
-    return b"".join([part async for part in client.blob(name, digest_of(data), size=size)])
 
 
 async def everything(client: RegistryClient, ref: Pullspec) -> None:
@@ -260,7 +178,7 @@ async def test_a_blob_that_breaks_off_is_continued_at_the_next_place(
 async def test_a_mirror_that_hangs_in_the_middle_of_a_large_blob_is_left(world: World) -> None:
     image = replace(IMAGE, layers=(LARGE,), manifest=b"")
     for one in (world.first, world.second):
-        await _put_blob(one, image.layers[0], f"mirror/{SOURCE.path}")
+        await put_blob(one, image.layers[0], f"mirror/{SOURCE.path}")
     fail(world.first, "slow", BLOBS, pause_seconds=0.05)
     client = await world.client(blob_seconds=0.3)
     assert await read(client, world.name, LARGE) == LARGE
@@ -277,13 +195,6 @@ async def test_a_mirror_that_does_not_begin_to_answer_is_left_in_time(world: Wor
         assert await client.small_blob(world.name, named, limit=10_000, name="c") == IMAGE.config
         fail(world.first, "hang", method="HEAD")
         assert (await (await world.client(call_seconds=0.2)).head(world.ref)).digest == IMAGE.digest
-
-
-async def _put_blob(running: Running, data: bytes, path: str) -> None:
-    async with RegistryClient.opened(running.settings) as client:
-        await client.upload_blob(running.repository(path), data, digest=digest_of(data))
-    assert running.simulated
-    running.simulated.requests.clear()
 
 
 async def test_a_bad_rest_after_a_good_beginning_blames_nobody_before_it_is_heard_alone(
@@ -404,7 +315,7 @@ async def test_a_copy_of_a_blob_tampered_with_at_one_mirror_is_made_from_the_nex
     world: World,
 ) -> None:
     for one in (world.first, world.second):
-        await _put_blob(one, LARGE, f"mirror/{SOURCE.path}")
+        await put_blob(one, LARGE, f"mirror/{SOURCE.path}")
     fail(world.first, "corrupt", BLOBS)
     client = await world.client()
     blob = Descriptor("x", digest_of(LARGE), len(LARGE))

@@ -1,11 +1,11 @@
 """The commands and their options. Nothing heavy is imported here: `--help` must come at once."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
-from watcher.cli import release_commands, timing_commands
+from watcher.cli import doctor_commands, release_commands, timing_commands
 from watcher.cli.options import BoundTo, Config, Output, PoolName, Reason, UpdateId, Yes
 from watcher.cli.output import Format
 
@@ -256,24 +256,8 @@ def check_config(ctx: typer.Context, config: Config = None, output: Output = For
     raise typer.Exit(code)
 
 
-@app.command()
-def doctor(
-    ctx: typer.Context,
-    subject: Annotated[Literal["slack"], typer.Argument(metavar="slack", help="What is checked.")],
-    post: Annotated[
-        bool,
-        typer.Option("--post", help="Also post a test message to slack.channel, and delete it."),
-    ] = False,
-    config: Config = None,
-    output: Output = Format.TABLE,
-) -> None:
-    """Check what is set up outside: Slack.
-
-    Tokens, scopes, channels, groups and the way back, each with the next step. Needs no service.
-    """
-    from watcher.cli import doctor, running
-
-    running.carry_out(ctx, config, lambda s: doctor.slack(s, post=post, form=output))
+for subject, look in doctor_commands.COMMANDS.items():
+    app.command(subject)(look)
 
 
 @app.command()

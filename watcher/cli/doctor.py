@@ -3,6 +3,7 @@
 Needs neither a running service nor its store, and changes nothing.
 """
 
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -48,26 +49,50 @@ class _Secret:
 
 async def slack(settings: Settings, *, post: bool, form: Format) -> Code:
     """Check everything about Slack; none of it stops the rest."""
-    found = []
     async with AsyncExitStack() as stack:
-        async for one in _found(settings, post, stack):
-            found.append(one)
-            if form is Format.TABLE:
-                say(f"{one.level:<8} {one.what:<{WIDTH}} — {one.said}")
-    code = _code(settings, found)
+        found = await printed(_found(settings, post, stack), form)
+    return ended(found, form, usable=settings.slack.is_on)
+
+
+async def printed(
+    findings: AsyncIterator[Finding], form: Format, *, width: int = WIDTH
+) -> list[Finding]:
+    """Print each line as it comes, unless all shall be one JSON document; return them."""
+    found = []
+    async for one in findings:
+        found.append(one)
+        if form is Format.TABLE:
+            say(f"{one.level:<8} {one.what:<{width}} — {one.said}")
+            sys.stdout.flush()
+    return found
+
+
+def ended(found: list[Finding], form: Format, *, usable: bool = True) -> Code:
+    """Return the code of what was found, and print the JSON document if that is wanted."""
+    code = _code(found, usable=usable)
     if form is Format.JSON:
         rows = [
-            {"level": str(f.level), "what": f.what, "said": output.clean(f.said)} for f in found
+            {"level": str(f.level), "what": output.clean(f.what), "said": output.clean(f.said)}
+            for f in found
         ]
         output.as_json({"ok": code is Code.OK, "checks": rows})
     return code
 
 
-def _code(settings: Settings, found: list[Finding]) -> Code:
+async def unusable(why: str, form: Format) -> Code:
+    """Say that the configuration has nothing to look at."""
+
+    async def only() -> AsyncIterator[Finding]:
+        yield Finding(Level.FAILED, "configuration", why)
+
+    return ended(await printed(only(), form), form, usable=False)
+
+
+def _code(found: list[Finding], *, usable: bool) -> Code:
     failed = [one for one in found if one.level is Level.FAILED]
     if not failed:
         return Code.OK
-    if not settings.slack.is_on:
+    if not usable:
         return Code.USAGE
     return Code.UNREACHABLE if all(one.passing for one in failed) else Code.REFUSED
 

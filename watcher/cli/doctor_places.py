@@ -42,19 +42,18 @@ class Places:
         self._hosts = HostChecks(client)
         self._seconds = patience.step_seconds
         self._prefix = prefix
-        self._answers: dict[str, bool] = {}
+        self._answers: dict[str, Finding] = {}
         self.found: dict[Pullspec, Manifest] = {}
         """What was read, by the name of its source."""
 
     def answers(self, host: str) -> bool:
         """Whether the last look at this host went well."""
-        return self._answers.get(host, False)
+        return host in self._answers and self._answers[host].level is Level.OK
 
     async def host(self, host: str) -> AsyncIterator[Finding]:
         """Name and connection; nothing where that was told already."""
         if host in self._answers:
             return
-        self._answers[host] = False
         what = f"{self._prefix}connection {host}"
         if why := self._hosts.needs_no_name(host):
             yield skipped(f"{self._prefix}name {host}", why)
@@ -62,34 +61,34 @@ class Places:
             name = await self._try(f"name {host}", alone(self._hosts.name(host)))
             yield name.finding
             if name.error:
+                self._answers[host] = name.finding
                 yield skipped(what, "the name does not resolve")
                 return
         answer = await self._try(f"connection {host}", alone(self._hosts.connection(host)))
-        self._answers[host] = answer.error is None
+        self._answers[host] = answer.finding
         yield answer.finding
 
     async def read(self, image: Pullspec, what: str) -> AsyncIterator[Finding]:
         """Look for an image's manifest; see `found` for what came of it."""
         places = self.ways.mirrors.places(image.repository, by_digest=True)
         yield _order(f"{self._prefix}{what}: places", image.repository, places)
-        passing, is_told = False, not places
+        passing = False
         for place in places:
             is_last = place == places[-1]
             async for one in self._at(place, image, f"{what}: manifest"):
                 passing = passing or one.passing
-                is_told = is_told or (is_last and one.level is Level.FAILED)
                 yield replace(one, passing=passing) if is_last else softened(one, _NEXT)
             if image in self.found:
                 return
-        if not is_told:
-            why = "no place gives it, see above"
-            yield Finding(Level.FAILED, f"{self._prefix}{what}: manifest", why, passing=True)
 
     async def _at(self, place: Repository, image: Pullspec, what: str) -> AsyncIterator[Finding]:
+        before = self._answers.get(place.host)
         async for one in self.host(place.host):
             yield one
         if not self.answers(place.host):
-            yield skipped(f"{self._prefix}{what}", f"there is no connection to {place.host}")
+            why = f"there is no connection to {place.host}, see above"
+            level = Level.FAILED if before else Level.SKIPPED  # else it was told just now
+            yield Finding(level, f"{self._prefix}{what}", why, bool(before and before.passing))
             return
         login = login_of(self._sources, place)
         if login.broken:
@@ -100,7 +99,7 @@ class Places:
             yield self._login_failed(place, login, str(reading.error))
             return
         if reading.error is None or isinstance(reading.error, NotFound):
-            yield self._login_accepted(place, login)
+            yield self._let_in(place, login)
         if reading.result is not None:
             self.found[image] = reading.result
         yield reading.finding
@@ -119,11 +118,11 @@ class Places:
 
     # --- what we push to, and what nodes pull -----------------------------------------------------
 
-    async def push(self, target: Repository) -> AsyncIterator[Finding]:
+    async def push(self, target: Repository, recipe: str) -> AsyncIterator[Finding]:
         """Begin an upload and cancel it."""
         async for one in self.host(target.host):
             yield one
-        what = f"{self._prefix}push {target}"
+        what = f"{self._prefix}push {recipe}"
         if not self.answers(target.host):
             yield skipped(what, f"there is no connection to {target.host}")
             return
@@ -132,21 +131,21 @@ class Places:
             yield self._login_failed(target, login, login.broken)
             yield skipped(what, "the login fails")
             return
-        trial = await self._try(f"push {target}", self._begin(target))
+        trial = await self._try(f"push {recipe}", self._begin(target))
         if not isinstance(trial.error, Unauthorised):
             if trial.error is None:
-                yield self._login_accepted(target, login)
+                yield self._let_in(target, login)
             yield trial.finding
         elif said := await self._why_no_reading(target):
             yield self._login_failed(target, login, said)
             yield skipped(what, "the login fails")
         else:
-            yield self._login_accepted(target, login)
-            yield Finding(Level.FAILED, what, self._no_right(target, login, trial.error))
+            yield self._let_in(target, login)
+            yield Finding(Level.FAILED, what, _no_right(target, login, trial.error))
 
     async def _begin(self, target: Repository) -> tuple[str, None]:
         await self.client.try_upload(target)
-        return "allowed: an upload was begun and cancelled", None
+        return f"{target} takes uploads: one was begun and cancelled", None
 
     async def _why_no_reading(self, target: Repository) -> str:
         """Why not even reading is allowed with the same login; empty where it is."""
@@ -157,22 +156,17 @@ class Places:
         await client.exists(target.at(_ABSENT))
         return "", None
 
-    def _no_right(self, target: Repository, login: FoundLogin, error: Exception) -> str:
-        whom = f"the login {login.name} of {login.where}" if login.name else "who has no login"
-        return (
-            f"{error}; {whom} may read there but not push: give it the right to push to {target}, "
-            "or name another login in registry.auth_file"
-        )
-
-    async def pull(self, nodes: RegistryClient, target: Repository, whose: str) -> Finding:
+    async def pull(
+        self, nodes: RegistryClient, target: Repository, recipe: str, *, secret: str
+    ) -> Finding:
         """Whether nodes would be let in; that no image is there yet is fine."""
-        asked = await self._try(f"pull {target}", self._exists(nodes, target))
+        asked = await self._try(f"pull {recipe}", self._exists(nodes, target))
         if asked.error is None:
-            return replace(asked.finding, said=f"nodes are let in with {whose}")
+            return replace(asked.finding, said=f"{target} lets nodes in with {secret}")
         if not isinstance(asked.error, Unauthorised):
             return asked.finding
         step = (
-            f"nodes pull with {whose} alone: add a login for {target} to it (`oc set data "
+            f"nodes pull with {secret} alone: add a login for {target} to it (`oc set data "
             "secret/pull-secret -n openshift-config --from-file=.dockerconfigjson=FILE`), or let "
             "everybody read there"
         )
@@ -180,11 +174,11 @@ class Places:
 
     # --- logins -----------------------------------------------------------------------------------
 
-    def _login_accepted(self, place: Repository, login: FoundLogin) -> Finding:
-        said = f"the login {login.name} of {login.where} is accepted"
+    def _let_in(self, place: Repository, login: FoundLogin) -> Finding:
+        how = f"let in; its login is {login.name} of {login.where}"
         if not login.name:
-            said = f"none is named for it in {self._where()}, and none is asked for"
-        return Finding(Level.OK, f"{self._prefix}login {place}", said)
+            how = f"let in without a login: {self._none()}"
+        return Finding(Level.OK, f"{self._prefix}login {place.host}", f"{place}: {how}")
 
     def _login_failed(self, place: Repository, login: FoundLogin, why: str) -> Finding:
         if login.broken:
@@ -192,12 +186,23 @@ class Places:
         elif login.name:
             step = f"the login {login.name} of {login.where} was shown: renew it there"
         else:
-            step = f"no login was shown, as none is named for it in {self._where()}: add one, with "
+            step = f"no login was shown, as {self._none()}: add one, with "
             step += f"`podman login --authfile FILE {place.host}`"
-        return Finding(Level.FAILED, f"{self._prefix}login {place}", f"{why}; {step}")
+        return Finding(Level.FAILED, f"{self._prefix}login {place.host}", f"{why}; {step}")
 
-    def _where(self) -> str:
-        return " or ".join(source.where for source in self._sources)
+    def _none(self) -> str:
+        names = [source.where for source in self._sources]
+        if len(names) == 1:
+            return f"{names[0]} has none for it"
+        return f"neither {' nor '.join(names)} has one for it"
+
+
+def _no_right(target: Repository, login: FoundLogin, error: Exception) -> str:
+    whom = f"the login {login.name} of {login.where}" if login.name else "who has no login"
+    return (
+        f"{error}; {whom} may read there but not push: give it the right to push to {target}, "
+        "or name another login in registry.auth_file"
+    )
 
 
 def _order(what: str, source: Repository, places: Sequence[Repository]) -> Finding:
