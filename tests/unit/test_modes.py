@@ -17,6 +17,7 @@ from tests.facts import (
     approved,
     base_image,
     image,
+    release_image,
     seconds,
 )
 from tests.fakes import FakeImages
@@ -25,6 +26,7 @@ from tests.unit.test_planner import asked, look, the_update
 from watcher.core.approval import AUTO
 from watcher.core.changes import Change, Mode
 from watcher.core.facts import Pullspec
+from watcher.core.genuine import Proof, Verdict
 from watcher.core.images import ImageFacts
 from watcher.core.update import Background, Policy, Update, step
 from watcher.core.update_events import (
@@ -42,7 +44,6 @@ from watcher.scout import Scout
 from watcher.settings import PersonSettings
 
 S = UpdateState
-SIGNED = "verified by the cluster's version operator"
 
 
 def under(scene: Scene, mode: Mode = Mode.APPROVE, **modes: str) -> Scene:
@@ -347,10 +348,12 @@ async def test_of_a_pool_on_the_stock_image_it_shows_no_before() -> None:
 
 async def test_it_shows_what_is_known_of_the_signature() -> None:
     scene = Scene()
-    newest, *older = scene.cluster.version.history
-    history = (replace(newest, verified=True), *older)
-    scene.cluster.version = replace(scene.cluster.version, history=history)
-    assert (await the_update(scene)).background.signature == SIGNED
+    signers = ("567E347AD0044ADE55BA8A5F199E2F91FD431D51",)
+    good = Verdict(proof=Proof.GOOD, because="all have", signers=signers, source="cluster")
+    scene.signatures.verdicts[release_image("4.16.3")] = good
+    assert "signed by 199E2F91FD431D51" in (await the_update(scene)).background.signature
+    assert scene.signatures.asked
+    assert set(scene.signatures.asked) == {release_image("4.16.3")}
 
 
 async def test_a_request_for_the_stock_image_shows_the_same() -> None:
