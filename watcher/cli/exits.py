@@ -27,7 +27,7 @@ MEANING = {
     Code.UNREACHABLE: "something outside does not answer: store, cluster, registry; try again",
     Code.REFUSED: "the other side understood and said no: credentials, rights, files",
     Code.DECLINED: "a decision does not count, or there is nothing to decide; nothing changed",
-    Code.NOT_FOUND: "no such update, build or pool",
+    Code.NOT_FOUND: "no such update, build, pool, cluster, release, tag or base",
     Code.INTERRUPTED: "interrupted with Ctrl-C",
 }
 
