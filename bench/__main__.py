@@ -24,6 +24,7 @@ MEASUREMENTS = (
     "chat_clicks",
     "letters_storm",
     "letters_outage",
+    "resolve_base",
     "cli_start",
 )
 
@@ -63,6 +64,14 @@ BARS = (
     Bar("letters_storm", "memory_growth_ratio", most=1.1),
     Bar("letters_outage", "wrong_messages", most=0),
     Bar("letters_outage", "calls_per_message", most=1),
+    Bar("resolve_base", "warm_over_oc", most=0.2),
+    Bar("resolve_base", "cold_over_oc", most=0.8),
+    Bar("resolve_base", "cold_rss_over_oc", most=0.5),
+    Bar("resolve_base", "second_requests", most=0),
+    Bar("resolve_base", "second_milliseconds", most=2),
+    Bar("resolve_base", "second_after_restart_milliseconds", most=2),
+    Bar("resolve_base", "storm_requests_over_blobs", most=1),
+    Bar("resolve_base", "storm_connections", most=4),
     Bar("cli_start", "help_seconds", most=0.25),
 )
 
