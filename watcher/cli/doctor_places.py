@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from watcher.cli.doctor_steps import Patience, Tried, alone, skipped, softened, tried
+from watcher.cli.doctor_steps import Patience, Tried, alone, counted, skipped, softened, tried
 from watcher.clients.access import Ways
 from watcher.clients.registry import Manifest, NotFound, RegistryClient, Unauthorised
 from watcher.clients.registry_checks import FoundLogin, HostChecks, LoginSource, login_of
@@ -96,7 +96,7 @@ class Places:
             return
         reading = await self._try(what, self._manifest(place, image))
         if isinstance(reading.error, Unauthorised):
-            yield self._login_failed(place, login, str(reading.error))
+            yield self._login_failed(place, login, _answer(reading.error))
             return
         if reading.error is None or isinstance(reading.error, NotFound):
             yield self._let_in(place, login)
@@ -108,7 +108,7 @@ class Places:
         manifest = await self._direct.manifest(place.at(image.digest))
         role = "source" if place == image.repository else "mirror"
         count = len(manifest.entries)
-        kind = f"an index of {count} platforms" if manifest.is_index else "one image"
+        kind = f"an index of {counted(count, 'platform')}" if manifest.is_index else "one image"
         return f"read from the {role} {place}: {kind}", replace(
             manifest, repository=image.repository
         )
@@ -150,7 +150,7 @@ class Places:
     async def _why_no_reading(self, target: Repository) -> str:
         """Why not even reading is allowed with the same login; empty where it is."""
         found = await self._try("login", self._exists(self._direct, target))
-        return str(found.error) if isinstance(found.error, Unauthorised) else ""
+        return _answer(found.error) if isinstance(found.error, Unauthorised) else ""
 
     async def _exists(self, client: RegistryClient, target: Repository) -> tuple[str, None]:
         await client.exists(target.at(_ABSENT))
@@ -170,7 +170,7 @@ class Places:
             "secret/pull-secret -n openshift-config --from-file=.dockerconfigjson=FILE`), or let "
             "everybody read there"
         )
-        return replace(asked.finding, said=f"{asked.error}; {step}")
+        return replace(asked.finding, said=f"{_answer(asked.error)}; {step}")
 
     # --- logins -----------------------------------------------------------------------------------
 
@@ -197,11 +197,16 @@ class Places:
         return f"neither {' nor '.join(names)} has one for it"
 
 
+def _answer(error: Exception) -> str:
+    """Without the client's own advice, as ours is more exact."""
+    return str(error).partition(": check the credentials for")[0]
+
+
 def _no_right(target: Repository, login: FoundLogin, error: Exception) -> str:
     whom = f"the login {login.name} of {login.where}" if login.name else "who has no login"
     return (
-        f"{error}; {whom} may read there but not push: give it the right to push to {target}, "
-        "or name another login in registry.auth_file"
+        f"{_answer(error)}; {whom} may read there but not push: give it the right to push to "
+        f"{target}, or name another login in registry.auth_file"
     )
 
 

@@ -15,6 +15,7 @@ T = TypeVar("T")
 
 _SAID_CHARACTERS = 1500
 """Of one line; an error that names six places has about as many."""
+_WHAT_CHARACTERS = 200
 _SHORTEST_HIDDEN = 6
 """A shorter secret would be found inside ordinary words, and is guessed anyway."""
 
@@ -71,6 +72,8 @@ async def alone(work: Awaitable[str]) -> tuple[str, None]:
 def told(error: Exception) -> str:
     """The sentence of an error with the next step, where it does not name one itself."""
     said = str(error)
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
     if isinstance(error, Tampered):
         return (
             f"{said}; do not use it: mirror the image anew, and look at the proxies and caches on "
@@ -81,6 +84,11 @@ def told(error: Exception) -> str:
     if isinstance(error, Transient):
         return f"{said}; try again later"
     return said
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 image`, `2 images`"""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def skipped(what: str, why: str) -> Finding:
@@ -101,4 +109,4 @@ def shown(finding: Finding, secrets: Iterable[str]) -> Finding:
         if len(secret) >= _SHORTEST_HIDDEN:
             said = said.replace(secret, "…")
     said = clean(said, limit=_SAID_CHARACTERS)
-    return replace(finding, what=clean(finding.what, limit=_SAID_CHARACTERS), said=said)
+    return replace(finding, what=clean(finding.what, limit=_WHAT_CHARACTERS), said=said)

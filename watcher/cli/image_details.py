@@ -1,74 +1,108 @@
 """What `relayer image-for -o json` says beside the image: of the image and of its release."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from watcher.cli.reach import Reach
-from watcher.clients.registry import Platform
-from watcher.clients.registry.model import ImageConfig, Manifest
+from watcher.clients.registry import LINUX_AMD64, BadContent, Platform
+from watcher.clients.registry.errors import clean
+from watcher.clients.registry.model import ImageConfig, IndexEntry, Manifest
 from watcher.clients.registry.payload import ReleasePayload
 from watcher.core import os_version, streams
 from watcher.core.facts import Malformed, Pullspec
-from watcher.core.genuine import Verdict
+from watcher.core.genuine import Proof, Verdict, Verify
 from watcher.core.images import ARCHITECTURE
 from watcher.errors import OutsideError
 from watcher.ports import ReleaseSignatures
 
 
 async def of(
-    at: Reach, payload: ReleasePayload, *, tag: str, stream: str, image: str
+    at: Reach,
+    payload: ReleasePayload,
+    *,
+    tag: str,
+    stream: str,
+    image: str,
+    wanted: Callable[[Platform], bool],
 ) -> dict[str, Any]:
-    """Return all that is known; what could not be read is null, and `problems` says why."""
+    """Return all that is known; what could not be read is null, and `problems` says why.
+
+    `stream`: what the tag was chosen for; `wanted`: whose platform's image is looked at first.
+    """
     said: dict[str, Any] = {
         "image": image,
         "tag": tag,
-        "stream": stream or None,
+        "stream": None,
         "machine_os_version": None,
         "created": None,
         "architectures": None,
         "layers": None,
         "release": {
             "image": payload.image,
-            "version": payload.version,
-            "architecture": payload.metadata.get(ARCHITECTURE) or None,
-            "url": payload.metadata.get("url") or None,
+            "version": clean(payload.version),
+            "architecture": clean(payload.metadata.get(ARCHITECTURE, "")) or None,
+            "url": clean(payload.metadata.get("url", ""), limit=500) or None,
             "signature": _signature(await _verdict(at, payload.image)),
         },
         "problems": [],
     }
-    noted = payload.annotations.get(tag, {})
     labels: dict[str, str] = {}
     try:
-        top, config, manifest = await _image(at, Pullspec(image))
+        top, manifest = await manifests(at, Pullspec(image), wanted)
+        config = await at.client.config_of(manifest)
     except (OutsideError, Malformed) as error:
-        said["problems"].append(f"the image itself cannot be read: {error}")
+        said["problems"] += [f"the image itself cannot be read: {error}", *at.notes]
     else:
         labels = config.labels
-        said["stream"] = stream or labels.get(streams.STREAM_CLASS) or None
         said["created"] = _moment(config.created)
         said["architectures"] = _architectures(top, config)
         said["layers"] = len(manifest.layers)
-    said["machine_os_version"] = os_version.machine_os_of(noted, labels) or None
+    version = os_version.machine_os_of(payload.annotations.get(tag, {}), labels)
+    said["machine_os_version"] = version or None
+    said["stream"] = _stream(stream, labels, version)
     return said
 
 
-async def _image(at: Reach, image: Pullspec) -> tuple[Manifest, ImageConfig, Manifest]:
-    """What the digest names, and config and manifest of its first platform, amd64 if it has it."""
+def _stream(chosen: str, labels: dict[str, str], version: str) -> str | None:
+    """What the image says, else what it was chosen for, unless it is of another RHEL.
+
+    4.12 has one OS image, of RHEL 8, which no stream is called after.
+    """
+    if told := labels.get(streams.STREAM_CLASS):
+        return clean(told)
+    parsed = os_version.parse(version)
+    if parsed and parsed.line.removeprefix("el") != chosen.rpartition("-")[2]:
+        return None
+    return chosen or None
+
+
+async def manifests(
+    at: Reach, image: Pullspec, wanted: Callable[[Platform], bool]
+) -> tuple[Manifest, Manifest]:
+    """What the digest names, and the manifest of one platform: a wanted one, amd64, or any.
+
+    Raise BadContent for an index of nothing.
+    """
     top = await at.client.manifest(image)
-    manifest = top
-    if top.is_index:
-        amd64 = Platform("linux", "amd64")
-        entries = sorted(top.entries, key=lambda entry: entry.platform != amd64)
-        if not entries:
-            raise Malformed(f"{image} is an index of nothing")
-        manifest = await at.client.child(top, entries[0].descriptor)
-    return top, await at.client.config_of(manifest), manifest
+    if not top.is_index:
+        return top, top
+
+    def rank(entry: IndexEntry) -> tuple[bool, bool]:
+        there = entry.platform
+        return not (there and wanted(there)), there != LINUX_AMD64
+
+    chosen = min(top.entries, key=rank, default=None)
+    if chosen is None:
+        raise BadContent(f"{image} is an index of nothing")
+    return top, await at.client.child(top, chosen.descriptor)
 
 
 def _architectures(top: Manifest, config: ImageConfig) -> list[str]:
     if not top.is_index:
-        return [config.architecture]
-    return [entry.platform.architecture for entry in top.entries if entry.platform]
+        return [clean(config.architecture)]
+    there = (entry.platform.architecture for entry in top.entries if entry.platform)
+    return list(dict.fromkeys(map(clean, there)))
 
 
 def _moment(at: datetime | None) -> str | None:
@@ -85,6 +119,8 @@ def _signature(verdict: Verdict) -> dict[str, Any]:
 
 
 async def _verdict(at: Reach, release: Pullspec) -> Verdict:
+    if at.release.verify == Verify.OFF:
+        return Verdict(proof=Proof.UNCHECKED, because="not looked at: release.verify is off")
     from watcher.clients.signatures import GpgSignatures, Gpgv, Stores
     from watcher.clock import SystemClock
 

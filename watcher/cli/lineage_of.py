@@ -7,13 +7,15 @@ from watcher.ancestry import Ancestors, Ancestry
 from watcher.cli import output, reach
 from watcher.cli.exits import Code, Usage
 from watcher.cli.output import Format, pairs, say, tell
-from watcher.cli.reach import Flags, Reach
+from watcher.cli.reach import Flags, Need, Reach
 from watcher.clients.access import Fixed
 from watcher.clients.graph import GraphClient
 from watcher.clients.images import RegistryImages
+from watcher.clients.registry import RegistrySettings
+from watcher.clients.registry.errors import clean
 from watcher.core import graph, lag, os_version
 from watcher.core.cluster import ClusterVersion
-from watcher.core.facts import Malformed, Pullspec, Repository, split_tag
+from watcher.core.facts import Malformed, Pullspec
 from watcher.core.graph import Graph
 from watcher.core.lineage import SaidBy
 from watcher.errors import OutsideError
@@ -37,13 +39,18 @@ class Question:
     flags: Flags = field(default_factory=Flags)
 
 
-async def lineage(asked: Question, form: Format) -> Code:
+async def lineage(
+    asked: Question, form: Format, *, patience: RegistrySettings | None = None
+) -> Code:
     """Print what is known; NOT_FOUND if nobody can say which base it is."""
     async with (
-        reach.opened(asked.flags, needs_cluster=False) as at,
+        reach.opened(asked.flags, cluster=Need.NOTHING, patience=patience) as at,
         GraphClient.opened() as graphs,
     ):
-        image = await _image(asked.image, at)
+        try:
+            image = await reach.resolved(asked.image, at.client)
+        except Malformed as error:
+            raise Usage(str(error)) from error
         cv = at.view.cluster_version if at.view else None
         images = RegistryImages(Fixed(at.client))
         ancestry = Ancestry(images, graphs, graph_url=at.release.graph_url)
@@ -61,18 +68,6 @@ async def lineage(asked: Question, form: Format) -> Code:
     else:
         _print(image, found, behind)
     return Code.NOT_FOUND if found.lineage.base is None else Code.OK
-
-
-async def _image(text: str, at: Reach) -> Pullspec:
-    """By digest as it is; by tag as it stands now."""
-    try:
-        if "@" in text:
-            return Pullspec.parse(text)
-        name, tag = split_tag(text)
-        repository = Repository(name)
-    except Malformed as error:
-        raise Usage(str(error)) from error
-    return repository.at((await at.client.manifest((repository, tag or "latest"))).digest)
 
 
 async def _behind(
@@ -115,6 +110,8 @@ async def _os_version(
 ) -> os_version.OsVersion | None:
     """Of the cluster's release: of its OS images the one of the same line (RHEL 9 or 10)."""
     mine = os_version.parse(like)
+    if mine is None:
+        return None
     try:
         payload = await images.payload(Pullspec.parse(cv.desired_image))
     except (OutsideError, Malformed) as error:
@@ -122,7 +119,7 @@ async def _os_version(
         return None
     noted = payload.annotations.values()
     found = (os_version.parse(os_version.machine_os_of(said, {})) for said in noted)
-    return next((it for it in found if it and mine and it.line == mine.line), None)
+    return next((it for it in found if it and it.line == mine.line), None)
 
 
 def _data(image: Pullspec, found: Ancestors, behind: lag.Lag | None) -> dict[str, Any]:
@@ -132,12 +129,12 @@ def _data(image: Pullspec, found: Ancestors, behind: lag.Lag | None) -> dict[str
         "image": image,
         "base": it.base_image or it.base,
         "said_by": str(it.said_by),
-        "release": it.release_version or None,
+        "release": clean(it.release_version) or None,
         "os_version": it.os_version or None,
         "os_built_at": built.built_at.isoformat() if built else None,
         "stock": it.stock,
         "recipe": it.recipe,
-        "build_key": it.build_key or None,
+        "build_key": clean(it.build_key) or None,
         "doubt": it.doubt or None,
         "behind": None
         if behind is None
@@ -159,7 +156,7 @@ def _print(image: Pullspec, found: Ancestors, behind: lag.Lag | None) -> None:
             ("image", image),
             ("base", it.base_image or it.base or "not known"),
             ("said by", SAID_BY[it.said_by]),
-            ("release", it.release_version),
+            ("release", clean(it.release_version)),
             ("OS version", it.os_version),
             ("layered", "no: it is the release's own OS image" if it.stock else ""),
             ("recipe", it.recipe),
@@ -177,10 +174,10 @@ def _print(image: Pullspec, found: Ancestors, behind: lag.Lag | None) -> None:
 def _distance(behind: lag.Lag | None) -> str:
     if behind is None:
         return ""
-    parts = [
-        (behind.minors, "minor"),
-        (behind.releases, "release"),
-        (behind.days, "day"),
-    ]
-    said = [f"{n} {unit}{'s' if n != 1 else ''}" for n, unit in parts if n is not None and n > 0]
-    return ", ".join(said) or "not behind the cluster"
+    parts = [(behind.minors, "minor"), (behind.releases, "release"), (behind.days, "day")]
+    said = [f"{n} {unit}{'s' if n != 1 else ''}" for n, unit in parts if n]
+    if not said:
+        return "not known" if behind.releases is None else "not behind the cluster"
+    # The cluster's own list may lack releases between the two.
+    is_least = bool(behind.releases) and behind.said_by is lag.Source.CLUSTER
+    return f"{'at least ' if is_least else ''}{', '.join(said)}"
