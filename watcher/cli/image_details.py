@@ -38,13 +38,7 @@ async def of(
         "created": None,
         "architectures": None,
         "layers": None,
-        "release": {
-            "image": payload.image,
-            "version": clean(payload.version),
-            "architecture": clean(payload.metadata.get(ARCHITECTURE, "")) or None,
-            "url": clean(payload.metadata.get("url", ""), limit=500) or None,
-            "signature": _signature(await _verdict(at, payload.image)),
-        },
+        "release": await _release(at, payload),
         "problems": [],
     }
     labels: dict[str, str] = {}
@@ -62,6 +56,16 @@ async def of(
     said["machine_os_version"] = version or None
     said["stream"] = _stream(stream, labels, version)
     return said
+
+
+async def _release(at: Reach, payload: ReleasePayload) -> dict[str, Any]:
+    return {
+        "image": payload.image,
+        "version": clean(payload.version),
+        "architecture": clean(payload.metadata.get(ARCHITECTURE, "")) or None,
+        "url": clean(payload.metadata.get("url", ""), limit=500) or None,
+        "signature": _signature(await _verdict(at, payload.image)),
+    }
 
 
 def _stream(chosen: str, labels: dict[str, str], version: str) -> str | None:

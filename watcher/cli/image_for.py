@@ -76,8 +76,7 @@ async def image_for(
         tag, stream = await _tag(asked, at, payload, wanted)
         image = payload.images.get(tag)
         if image is None:
-            shown = output.clean(tag)
-            raise NotFound(f'no image tag "{shown}" exists in the release image {payload.image}')
+            raise NotFound(f'no image tag "{tag}" exists in the release image {payload.image}')
         _check(image, tag, payload)
         if form is Format.JSON:
             from watcher.cli import image_details

@@ -8,7 +8,7 @@ from watcher.clients.graph import GraphClient
 from watcher.core import graph, mco
 from watcher.core.cluster import ClusterVersion
 from watcher.core.graph import Node
-from watcher.errors import OutsideError, Transient
+from watcher.errors import OutsideError, Refused, Transient
 
 CHANNELS = ("stable", "fast", "candidate")
 """Where a version is looked for, beside the cluster's own channel; each holds the ones before."""
@@ -18,7 +18,7 @@ async def image_of(at: Reach, version: str, architecture: str = "") -> tuple[str
     """Return who knows the version, and its release image as they name it.
 
     `architecture`: as in the update graph; empty: the cluster's. Raise NotFound, Usage for what is
-    no version, or Transient if nobody can say.
+    no version, Refused or Transient if nobody can say.
     """
     cv = at.view.cluster_version if at.view else None
     known = next((image for said, image in _known(cv) if said == version), "")
@@ -29,19 +29,20 @@ async def image_of(at: Reach, version: str, architecture: str = "") -> tuple[str
     where = f"ClusterVersion of {at.name}, " if cv else ""
     said = f"release {version} is not in {where}the update graph ({', '.join(channels)}; {wanted})"
     url = at.release.graph_url or (cv.upstream if cv else "") or graph.PUBLIC
-    found, silent = await _in_graph(url, channels, wanted, version)
+    found, error = await _in_graph(url, channels, wanted, version)
     if found is not None:
-        return f"the update graph {url}", _image(found)
-    if silent:
-        raise Transient(f"{said}: {silent}; name the release by its pullspec")
+        return "the update graph", _image(found)
+    if error is not None:
+        kind = Transient if isinstance(error, Transient) else Refused
+        raise kind(f"{said}: {error}; name the release by its pullspec")
     raise NotFound(f"{said}; name it by its pullspec")
 
 
 async def _in_graph(
     url: str, channels: list[str], architecture: str, version: str
-) -> tuple[Node | None, str]:
+) -> tuple[Node | None, OutsideError | None]:
     """The release in the first channel that has it; else why one could not be asked, if so."""
-    silent = ""
+    silent: OutsideError | None = None
     async with GraphClient.opened() as client:
         for channel in channels:
             try:
@@ -49,12 +50,12 @@ async def _in_graph(
                     url=url, channel=channel, architecture=architecture, version=version
                 )
             except Transient as error:
-                return None, str(error)  # the next channel is at the same place
+                return None, error  # the next channel is at the same place
             except OutsideError as error:
-                silent = str(error)
+                silent = error
                 continue
             if node := seen.graph.node(version):
-                return node, ""
+                return node, None
     return None, silent
 
 

@@ -7,10 +7,10 @@ mirror sets, additionalTrustedCA) are added. Everything that reads or writes ima
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
-from watcher.clients.registry import BadContent, Credentials, RegistryClient
+from watcher.clients.registry import Credentials, RegistryClient
 from watcher.core.facts import ClusterName
 from watcher.core.mirrors import Mirrors
 from watcher.errors import Refused, Transient
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 ASKED_AGAIN_SECONDS = 300.0
 """A cluster's pull secret and authorities are read anew after this long."""
+AGAIN_SECONDS = 30.0
+"""A cluster that did not answer is not asked for so long, where it told them before: whoever reads
+an image waits for it."""
 
 
 class Source(Protocol):
@@ -78,6 +81,18 @@ class _Told:
     until: float
 
 
+def _warn(what: str, cluster: Source, error: Exception) -> None:
+    import structlog  # late: a command without a cluster does without it
+
+    structlog.get_logger().warning(
+        "gone_without", what=what, cluster=cluster.name, cause=str(error)
+    )
+
+
+OnGone = Callable[[str, Source, Exception], None]
+"""Takes what of a cluster is gone without, the cluster, and why."""
+
+
 class ClusterAccess:
     """`Access` over the watched clusters."""
 
@@ -87,12 +102,14 @@ class ClusterAccess:
         clusters: Mapping[ClusterName, Source],
         configured: Ways,
         *,
+        on_gone: OnGone = _warn,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`client` reaches registries in the configured ways."""
         self._client = client
         self._clusters = clusters
         self._configured = configured
+        self._on_gone = on_gone
         self._monotonic = monotonic
         self._told: dict[ClusterName, _Told] = {}
         self._asking: dict[ClusterName, asyncio.Lock] = {}
@@ -131,36 +148,28 @@ class ClusterAccess:
             return told
 
     async def _ask(self, name: ClusterName, before: _Told | None) -> _Told:
-        cluster = self._clusters[name]
-        until = self._monotonic() + ASKED_AGAIN_SECONDS
+        cluster, now = self._clusters[name], self._monotonic
         try:
-            return _Told(await _logins(cluster), await _authorities(cluster), until)
+            logins, trusted = await self._logins(cluster), await self._authorities(cluster)
         except Transient:
             if before is None:
                 raise
-            return before  # asked again the next time
+            return replace(before, until=now() + AGAIN_SECONDS)
+        return _Told(logins, trusted, now() + ASKED_AGAIN_SECONDS)
 
+    async def _logins(self, cluster: Source) -> Credentials:
+        """The cluster's pull secret; none where it may not or cannot be read."""
+        try:
+            # One broken entry in it stands in the way of its own host only.
+            secret = await cluster.pull_secret()
+            return Credentials.parse(secret, what="the cluster's pull secret", strict=False)
+        except Refused as error:
+            self._on_gone("the pull secret", cluster, error)
+            return Credentials()
 
-async def _logins(cluster: Source) -> Credentials:
-    """The cluster's pull secret; none where it may not or cannot be read."""
-    try:
-        # One broken entry in it stands in the way of its own host only.
-        secret = await cluster.pull_secret()
-        return Credentials.parse(secret, what="the cluster's pull secret", strict=False)
-    except (Refused, BadContent) as error:
-        _warn("pull_secret_not_used", cluster, error)
-        return Credentials()
-
-
-async def _authorities(cluster: Source) -> Mapping[str, str]:
-    try:
-        return await cluster.trusted_cas()
-    except Refused as error:
-        _warn("trusted_cas_not_used", cluster, error)
-        return {}
-
-
-def _warn(event: str, cluster: Source, error: Exception) -> None:
-    import structlog  # late: a command without a cluster does without it
-
-    structlog.get_logger().warning(event, cluster=cluster.name, cause=str(error))
+    async def _authorities(self, cluster: Source) -> Mapping[str, str]:
+        try:
+            return await cluster.trusted_cas()
+        except Refused as error:
+            self._on_gone("additionalTrustedCA", cluster, error)
+            return {}
