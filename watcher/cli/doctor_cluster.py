@@ -68,7 +68,7 @@ def concerned(settings: Settings, flags: Flags, pool: str) -> list[Concerned]:
             raise Usage(f"{pool} is not a pool of {flags.cluster}, which --cluster names")
         return [Concerned(clusters[found.cluster], (found.pool,))]
     if not clusters:
-        return [Concerned(reach._from_environment())]
+        return [Concerned(reach.from_environment())]
     named = [flags.cluster] if flags.cluster else list(clusters)
     return [
         Concerned(

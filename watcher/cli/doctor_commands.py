@@ -57,16 +57,7 @@ def doctor(
     """
     from watcher.cli import reach, running
 
-    flags = reach.Flags(
-        registry_config=registry_config,
-        certificate_authority=certificate_authority,
-        insecure=insecure,
-        idms_file=idms_file,
-        icsp_file=icsp_file,
-        cluster=cluster,
-        kubeconfig=kubeconfig,
-        config=config,
-    )
+    flags = reach.Flags.given(ctx.params)
     if subject == "slack":
         _slack(ctx, flags, pool, post, output)
         return

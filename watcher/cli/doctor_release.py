@@ -65,7 +65,7 @@ async def common(settings: Settings, asked: Asked) -> AsyncIterator[Common]:
     )
     async with AsyncExitStack() as stack:
         client, ways = await stack.enter_async_context(registries.opened(said, patience))
-        named = reach._from_files(flags)
+        named = reach.from_files(flags)
         ways = replace(ways, mirrors=Mirrors.joined(named.rules, ways.mirrors.rules))
         made = Common(
             settings=settings,

@@ -44,7 +44,7 @@ async def lineage(
 ) -> Code:
     """Print what is known; NOT_FOUND if nobody can say which base it is."""
     async with (
-        reach.opened(asked.flags, cluster=Need.NOTHING, patience=patience) as at,
+        reach.opened(asked.flags, cluster=Need.HELP, patience=patience) as at,
         GraphClient.opened() as graphs,
     ):
         try:

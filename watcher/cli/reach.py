@@ -8,10 +8,10 @@ import os
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from watcher.cli.exits import NotFound, Usage
 from watcher.cli.output import tell
@@ -61,6 +61,11 @@ class Flags:
     cluster: str = ""
     kubeconfig: Path | None = None
     config: Path | None = None
+
+    @classmethod
+    def given(cls, parameters: Mapping[str, Any]) -> "Flags":
+        """Return those of a command's parameters, which have the same names."""
+        return cls(**{one.name: parameters[one.name] for one in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +133,7 @@ async def opened(
         )
         said = replace(said, auth_file=flags.registry_config or said.auth_file)
         client, ways = await stack.enter_async_context(registries.opened(said, patience))
-        mirrors = Mirrors.joined(_from_files(flags).rules, ways.mirrors.rules)
+        mirrors = Mirrors.joined(from_files(flags).rules, ways.mirrors.rules)
         ways = replace(ways, mirrors=mirrors)
         at = Reach(client=client.using(mirrors=mirrors), ways=ways, release=release)
         if seen := await _seen(settings, flags, cluster, stack):
@@ -178,7 +183,7 @@ def _settings(path: Path | None) -> "Settings | None":
     return settings_from(path) if path or USUAL.exists() else None
 
 
-def _from_files(flags: Flags) -> Mirrors:
+def from_files(flags: Flags) -> Mirrors:
     """As `oc`: one of the two flags, with objects of its own kind."""
     if flags.idms_file and flags.icsp_file:
         raise Usage("--idms-file and --icsp-file exclude each other")
@@ -229,10 +234,10 @@ def _chosen(settings: "Settings | None", flags: Flags) -> "ClusterSettings":
         return found
     if len(there) > 1:
         raise Usage(f"several clusters are configured; say which with --cluster: {names}")
-    return there[0] if there else _from_environment()
+    return there[0] if there else from_environment()
 
 
-def _from_environment() -> "ClusterSettings":
+def from_environment() -> "ClusterSettings":
     """As `oc`: KUBECONFIG, else ~/.kube/config; raise NoCluster."""
     named = os.environ.get("KUBECONFIG", "").split(os.pathsep)[0]
     path = Path(named) if named else Path.home() / ".kube/config"

@@ -60,7 +60,7 @@ Stream = Annotated[
     typer.Option(
         "--stream",
         metavar="STREAM",
-        help="rhel-9, rhel-10, …; else the default one.",
+        help="Which OS image: rhel-9, rhel-10, …; else the default one.",
         show_default=False,
     ),
 ]
@@ -74,7 +74,7 @@ Kubeconfig = Annotated[
         "--kubeconfig",
         metavar="FILE",
         help="A cluster that is in no configuration; else KUBECONFIG or ~/.kube/config, if one "
-        "is needed.",
+        "is needed; for a version it only helps.",
         show_default=False,
     ),
 ]
@@ -111,16 +111,7 @@ def image_for(
     from watcher.cli import image_for as work
     from watcher.cli import reach, running
 
-    flags = reach.Flags(
-        registry_config=registry_config,
-        certificate_authority=certificate_authority,
-        insecure=insecure,
-        idms_file=idms_file,
-        icsp_file=icsp_file,
-        cluster=cluster,
-        kubeconfig=kubeconfig,
-        config=config,
-    )
+    flags = reach.Flags.given(ctx.params)
     running.carry_out_alone(
         ctx,
         lambda: work.image_for(
@@ -152,21 +143,12 @@ def lineage(
 ) -> None:
     """Print which base an image was built on.
 
-    By its labels, else by its layers or version among the releases of the cluster (--cluster,
-    --kubeconfig) and of the update graph. Exit code 6 if nobody knows.
+    By its labels, else by its layers or version among the releases of the cluster, if there is one,
+    and of the update graph. Exit code 6 if nobody knows.
     """
     from watcher.cli import lineage_of, reach, running
 
-    flags = reach.Flags(
-        registry_config=registry_config,
-        certificate_authority=certificate_authority,
-        insecure=insecure,
-        idms_file=idms_file,
-        icsp_file=icsp_file,
-        cluster=cluster,
-        kubeconfig=kubeconfig,
-        config=config,
-    )
+    flags = reach.Flags.given(ctx.params)
     asked = lineage_of.Question(
         image=image, architecture=architecture, stream=stream, thorough=thorough, flags=flags
     )
