@@ -279,9 +279,15 @@ class FakeSignatures:
 
     verdicts: dict[Pullspec, Verdict] = field(default_factory=dict)
     asked: list[Pullspec] = field(default_factory=list)
+    afresh: list[Pullspec] = field(default_factory=list)
+    """Of these: with what the cluster holds now."""
 
-    async def verdict(self, cluster: ClusterName, release: Pullspec) -> Verdict:
+    async def verdict(
+        self, cluster: ClusterName, release: Pullspec, *, fresh: bool = False
+    ) -> Verdict:
         self.asked.append(release)
+        if fresh:
+            self.afresh.append(release)
         good = Verdict(proof=Proof.GOOD, because="signed by the test key", source="cluster")
         return self.verdicts.get(release, good)
 

@@ -17,12 +17,12 @@ import semver
 
 from watcher.core import graph, lineage, mco, os_version, streams
 from watcher.core.cluster import ClusterVersion
-from watcher.core.facts import ClusterName, Malformed, Pullspec
+from watcher.core.facts import ClusterName, Digest, Malformed, Pullspec
 from watcher.core.graph import SeenGraph
 from watcher.core.images import ImageFacts, Payload
 from watcher.core.lineage import Candidate, Lineage, SaidBy
 from watcher.core.release import Release
-from watcher.ports import Images, OutsideError
+from watcher.ports import Images, OutsideError, Transient
 
 NOWHERE = ClusterName("")
 MOST_RELEASES = 40
@@ -32,6 +32,8 @@ SEARCH_SECONDS = 60.0
 """The longest search for one image: whoever looks at a pool waits for it."""
 KEPT_SECONDS, KEPT = 1800.0, 256
 """What was found, or not found, is not looked for again for that long."""
+UNREADABLE_SECONDS = 300.0
+"""A release that nobody served in time is not waited for again, for whatever image, for so long."""
 PROBES = 3
 """Releases read at once while the search closes in on a time: they quarter what is left."""
 MINORS_OF_RHEL: Mapping[str, tuple[tuple[int, int], ...]] = {
@@ -80,6 +82,7 @@ class Ancestry:
         self._images, self._graphs, self._graph_url = images, graphs, graph_url
         self._search_seconds, self._monotonic = search_seconds, monotonic
         self._kept: OrderedDict[tuple[Hashable, ...], tuple[float, Ancestors]] = OrderedDict()
+        self._silent: dict[ClusterName, _Silent] = {}
 
     async def of(
         self,
@@ -109,7 +112,8 @@ class Ancestry:
         everywhere = thorough or claim.said_by is SaidBy.UNKNOWN
         most = MOST_RELEASES if everywhere else AT_ONCE
         stream = stream or facts.labels.get(streams.STREAM_CLASS, "")
-        search = _Search(images, facts, stream, most)
+        silent = self._silent.setdefault(cluster, _Silent(self._monotonic))
+        search = _Search(images, facts, stream, most, silent)
         try:
             async with asyncio.timeout(self._search_seconds):
                 await search.among(known)
@@ -184,11 +188,31 @@ def _valid(said: Sequence[tuple[str, str]]) -> list[Release]:
     return found
 
 
+class _Silent:
+    """Releases that nobody served a moment ago, as seen from one cluster: where nothing answers,
+    the search for each of many images would wait for all of them again."""
+
+    def __init__(self, monotonic: Callable[[], float]) -> None:
+        self._monotonic = monotonic
+        self._until: dict[Digest, float] = {}
+
+    def note(self, release: Digest) -> None:
+        now = self._monotonic()
+        self._until = {one: until for one, until in self._until.items() if now < until}
+        self._until[release] = now + UNREADABLE_SECONDS
+
+    def __contains__(self, release: Digest) -> bool:
+        return self._monotonic() < self._until.get(release, 0.0)
+
+
 class _Search:
     """The search for one image's base: what was read, what is left, and when it is over."""
 
-    def __init__(self, images: Images, facts: ImageFacts, stream: str, most: int) -> None:
+    def __init__(
+        self, images: Images, facts: ImageFacts, stream: str, most: int, silent: _Silent
+    ) -> None:
         self._images, self.facts, self._stream, self._most = images, facts, stream, most
+        self._silent = silent
         self._wanted = os_version.parse(os_version.machine_os_of({}, facts.labels))
         self._seen: set[str] = set()
         self._far: list[Release] = []
@@ -275,8 +299,17 @@ class _Search:
 
     async def _candidates(self, release: Release) -> list[Candidate]:
         """The OS images of one release; what cannot be read is a gap and no end."""
+        if release.image.digest in self._silent:
+            self.gaps.append(f"release {release.version}: it did not answer a moment ago")
+            return []
         try:
             payload = await self._images.payload(release.image)
+        except (Transient, asyncio.CancelledError) as error:
+            self._silent.note(release.image.digest)
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            self.gaps.append(f"release {release.version}: {error}")
+            return []
         except (OutsideError, Malformed) as error:
             self.gaps.append(f"release {release.version}: {error}")
             return []

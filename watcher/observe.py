@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from watcher.ancestry import Ancestry
 from watcher.core import genuine, lineage, mco
-from watcher.core.cluster import ClusterView, MachineConfig, Node, Pool
+from watcher.core.cluster import ClusterView, MachineConfig, Pool
 from watcher.core.drift import MAX_AGE, Observation, RecipeBroken, RecipeSeen, Running
 from watcher.core.facts import ClusterName, Digest, Malformed, PoolName, Pullspec
 from watcher.core.genuine import Proof, Ruling, Verdict, Verify
@@ -28,7 +28,16 @@ from watcher.core.release import (
 from watcher.core.update import Update
 from watcher.core.update_events import Kind
 from watcher.core.update_events import UpdateState as S
-from watcher.ports import Cluster, Images, Refused, Signatures, Store, Transient, Unseen
+from watcher.naming import Naming
+from watcher.ports import (
+    Cluster,
+    Images,
+    Refused,
+    Signatures,
+    Store,
+    Transient,
+    Unseen,
+)
 from watcher.settings import Settings
 
 OTHERS_REMEMBERED = 20
@@ -51,6 +60,7 @@ class PoolObserver:
     ancestry: Ancestry
     load_recipe: LoadRecipe
     store: Store
+    naming: Naming = field(default_factory=Naming)
 
     async def observe(
         self, cluster: ClusterName, pool: PoolName, *, fresh: bool = False
@@ -71,7 +81,8 @@ class PoolObserver:
         except Malformed as error:
             return Unseen(f"ClusterVersion names its release wrongly: {error}")
         base = await self._base(view, seen, release)
-        return await self._observation(view, seen, release, base, configured.recipe)
+        ruling = await self._genuine(view, release, base, fresh=fresh)
+        return await self._observation(view, seen, release, base, ruling, configured.recipe)
 
     async def _observation(
         self,
@@ -79,24 +90,24 @@ class PoolObserver:
         pool: Pool,
         release: ReleaseState,
         base: Base | UnknownBase,
+        ruling: Ruling,
         recipe: str,
     ) -> Observation:
         said = pool.meta.annotations
         version = release.desired.version
         would_win = mco.winner_if_applied(view, pool, version=version)
         owners = (c.meta.name for c in view.machine_os_configs.values() if c.pool == pool.name)
-        nodes = mco.nodes_of(view, pool.name)
-        architectures = tuple(sorted({n.architecture for n in nodes if n.architecture}))
-        mine = await self._recipe(recipe, base, architectures or ("amd64",))
+        architectures = _architectures(view, pool)
+        mine = await self._recipe(recipe, base, architectures)
         return Observation(
             cluster=view.cluster,
             pool=pool,
             observed_at=view.observed_at,
             release=release,
-            genuine=await self._genuine(view, release),
+            genuine=ruling,
             base=base,
             recipe=mine,
-            running=await self._running(view, pool, version, architectures[:1]),
+            running=_of_release(await self._running(view, pool, version, architectures[:1]), base),
             would_win=would_win.meta.name if would_win else "",
             our_name=mco.override_name(pool.name),
             also_hit=mco.also_hit(view, pool, version=version),
@@ -106,7 +117,7 @@ class PoolObserver:
             stock_by=said.get(lineage.STOCK_BY, ""),
             paused_for=said.get(lineage.PAUSED_FOR, "") if pool.paused else "",
             refused=await self._refused(view.cluster, pool),
-            architectures=architectures or ("amd64",),
+            architectures=architectures,
             release_seen_at=await self.store.first_seen(
                 f"release:{release.desired.image.digest}", view.observed_at
             ),
@@ -154,7 +165,8 @@ class PoolObserver:
                 return replace(nothing, problem=f"{cluster} was not seen for too long")
             release = release_state(view.cluster_version)
             base = await self._base(view, pool, release)
-            running = await self._running(view, pool, release.desired.version, ())
+            architecture = _architectures(view, pool)[:1]
+            running = await self._running(view, pool, release.desired.version, architecture)
         except KeyError:
             return replace(nothing, problem=f"cluster {cluster} is not looked at here")
         except (Transient, Malformed) as error:
@@ -215,27 +227,37 @@ class PoolObserver:
                         payload = await images.payload(image)
                     case NeedsLabels(missing):
                         assert not labels.keys() & set(missing), "they were given"
-                        labels |= await self._labels(images, missing, mco.nodes_of(view, pool.name))
+                        labels |= await self._labels(images, missing, *_architectures(view, pool))
                     case _:
                         return found
             except Refused as error:
                 return UnknownBase(f"release {release.desired.version} cannot be read: {error}")
 
     async def _labels(
-        self, images: Images, missing: Sequence[Pullspec], nodes: Sequence[Node]
+        self, images: Images, missing: Sequence[Pullspec], architecture: str, *others: str
     ) -> dict[Pullspec, Mapping[str, str]]:
         """Read labels of OS images: they are the same for each architecture."""
-        architecture = min((n.architecture for n in nodes if n.architecture), default="amd64")
         read = await asyncio.gather(*(images.facts(image, architecture) for image in missing))
         return {image: facts.labels for image, facts in zip(missing, read, strict=True)}
 
-    async def _genuine(self, view: ClusterView, release: ReleaseState) -> Ruling:
+    async def _genuine(
+        self,
+        view: ClusterView,
+        release: ReleaseState,
+        base: Base | UnknownBase,
+        *,
+        fresh: bool,
+    ) -> Ruling:
         """What follows from the signatures of the release that the pool shall get."""
         setting = Verify(self.settings.release.verify)
         if setting is Verify.OFF:
             verdict = Verdict(proof=Proof.UNCHECKED, because="release.verify is off")
         else:
-            verdict = await self.signatures.verdict(view.cluster, release.desired.image)
+            image = release.desired.image
+            verdict = await self.signatures.verdict(view.cluster, image, fresh=fresh)
+            if verdict.proof is Proof.GOOD and isinstance(base, Base):
+                where = self.images, view.cluster
+                verdict = await self.naming.unless_named(*where, base, fresh=fresh) or verdict
         return genuine.ruling(
             setting,
             verdict,
@@ -318,10 +340,29 @@ class PoolObserver:
         return {}
 
 
+def _architectures(view: ClusterView, pool: Pool) -> tuple[str, ...]:
+    """Return those of the pool's nodes; where it has none yet, those it may get."""
+    nodes = mco.nodes_of(view, pool.name) or view.nodes.values()
+    return tuple(sorted({n.architecture for n in nodes if n.architecture})) or ("amd64",)
+
+
+def _of_release(running: Running | None, base: Base | UnknownBase) -> Running | None:
+    """One base may be in several releases. Where it is the cluster's own it is of that release, and
+    neither newer nor older, whichever of them somebody wrote down or the search met first."""
+    if running is None or not isinstance(base, Base) or not _is_on(running, base):
+        return running
+    said = replace(running.lineage, release_version=base.release.version)
+    return replace(running, lineage=said)
+
+
+def _is_on(running: Running, base: Base | UnknownBase) -> bool:
+    return isinstance(base, Base) and running.lineage.base == base.image.digest
+
+
 def _has_base(running: Running | None, base: Base | UnknownBase, release: ReleaseState) -> bool:
     if running is None:  # the stock image comes with the release itself
         return release.completed
-    return isinstance(base, Base) and running.lineage.base == base.image.digest
+    return _is_on(running, base)
 
 
 def _settled_since(pool: Pool) -> datetime | None:

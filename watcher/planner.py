@@ -118,6 +118,8 @@ class Planner:
             await self._withdraw(active, plan.decision.because)
         if plan.observation and active and active.kind is Kind.STOCK:
             await self._renew_stock(plan.observation, active)
+        if plan.observation and active:
+            await proposals.tell_signature(self.store, active.id, plan.observation)
         return plan
 
     async def _calmed(self, plan: Plan) -> Plan:
@@ -372,6 +374,7 @@ def _shown(plan: Plan, mode: Mode | None, now: datetime) -> dict[str, object]:
     seen, active = plan.observation, plan.active
     running = seen.running if seen else None
     base = seen.base if seen and isinstance(seen.base, Base) else None
+    seen_at = seen.release_seen_at if seen else None
     # One that a person asked for all the same is told of by itself.
     unasked = active is None or active.requested_by == RELAYER
     return {
@@ -391,10 +394,6 @@ def _shown(plan: Plan, mode: Mode | None, now: datetime) -> dict[str, object]:
         "mode": "" if mode is None or isinstance(plan.decision, InStep) else str(mode),
         "only_told": mode is Mode.NOTIFY and isinstance(plan.decision, Rebuild) and unasked,
         "stock_by": seen.stock_by if seen else "",
-        "release_seen_at": _iso(seen.release_seen_at if seen else None),
+        "release_seen_at": seen_at.isoformat() if seen_at else "",
         "running_release": running.lineage.release_version if running else "",
     }
-
-
-def _iso(at: datetime | None) -> str:
-    return at.isoformat() if at else ""

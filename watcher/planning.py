@@ -22,7 +22,8 @@ LEADER_LEASE_SECONDS = 15.0
 AGAIN_SECONDS = 30.0
 """A pool that could not be looked at is looked at again after this long."""
 AT_ONCE = 8
-"""Pools looked at side by side: one slow registry must not keep the others waiting."""
+"""Pools of one cluster looked at side by side. Another cluster's do not wait for them: its registry
+may answer while this one's is away."""
 
 
 @dataclass(slots=True)
@@ -81,6 +82,9 @@ class Planning:
     """Every configured pool."""
     _dirty: set[Place] = field(default_factory=set)
     _moved: asyncio.Event = field(default_factory=asyncio.Event)
+    _looking: set[Place] = field(default_factory=set)
+    """Looked at now, or next; what moves meanwhile is looked at again after that."""
+    _turns: dict[ClusterName, asyncio.Semaphore] = field(default_factory=dict)
 
     def changed(self, cluster: ClusterName, kind: str, name: str) -> None:
         """Note that something of a cluster moved; nodes move often and decide nothing."""
@@ -108,9 +112,13 @@ class Planning:
             while True:
                 await self._moved.wait()
                 self._moved.clear()
-                batch, self._dirty = self._dirty, set()
+                batch = self._dirty - self._looking
+                self._dirty &= self._looking
                 if self.leadership.is_ours:
-                    await self._look(sorted(batch))
+                    self._looking |= batch
+                    group.create_task(self._look(sorted(batch)))
+                else:
+                    self._dirty.clear()
 
     async def _on_leading(self) -> None:
         while True:
@@ -119,11 +127,12 @@ class Planning:
             self.changed_all()
 
     async def _look(self, batch: Sequence[Place]) -> None:
-        places = asyncio.Semaphore(AT_ONCE)
-
         async def one(place: Place) -> None:
-            async with places:
+            async with self._turns.setdefault(place[0], asyncio.Semaphore(AT_ONCE)):
                 await self._look_at(place)
+            self._looking.discard(place)
+            if place in self._dirty:
+                self._moved.set()
 
         async with asyncio.TaskGroup() as group:
             for place in batch:

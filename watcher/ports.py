@@ -7,27 +7,29 @@ An implementation raises only errors of `watcher.errors`, and those below.
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
 from typing import Protocol
 
 from watcher.core.cluster import ClusterView, Pool
 from watcher.core.drift import Observation
-from watcher.core.facts import NO_CLUSTER, ClusterName, Digest, PoolName, Pullspec, Repository
-from watcher.core.genuine import Verdict
-from watcher.core.images import ImageFacts, Payload
+from watcher.core.facts import ClusterName, Digest, PoolName
 from watcher.core.jobs import Job, JobKind
-from watcher.core.recipe import Recipe
 from watcher.core.timing import Freeze
 from watcher.errors import Conflict, OutsideError, Refused, Transient
+from watcher.ports_images import Builder, BuildOrder, Images, Log, Signatures
 from watcher.ports_telling import Directory, Groups, Outbox, Sink
 
 __all__ = [  # told of by the same name as what is defined here
+    "BuildOrder",
+    "Builder",
     "Conflict",
     "Directory",
     "Groups",
+    "Images",
+    "Log",
     "Outbox",
     "OutsideError",
     "Refused",
+    "Signatures",
     "Sink",
     "Transient",
 ]
@@ -274,77 +276,6 @@ class Observer(Protocol):
         self, cluster: ClusterName, pool: PoolName, *, fresh: bool = False
     ) -> Observation | Unseen:
         """Read everything that decides about one pool; `fresh` asks the API server itself."""
-
-
-# --- images and builders --------------------------------------------------------------------
-
-
-class Images(Protocol):
-    """Registries. Everything read is checked against its digest to the last byte."""
-
-    def seen_from(self, cluster: ClusterName) -> "Images":
-        """The same, with the mirrors, logins and certificate authorities of one cluster."""
-
-    async def payload(self, release: Pullspec) -> Payload:
-        """Read a release image; Refused if it is no release payload or was tampered with."""
-
-    async def facts(self, image: Pullspec, architecture: str = "amd64") -> ImageFacts:
-        """Read manifest and configuration; Refused if absent, denied or of other architecture."""
-
-    async def exists(self, image: Pullspec) -> bool: ...
-
-    async def check_pullable(self, image: Pullspec, pull_secret: bytes) -> None:
-        """Raise Refused unless manifest, configuration and layers can be read with this
-        .dockerconfigjson, as a node would."""
-
-
-class Signatures(Protocol):
-    """Says whether a release is genuine."""
-
-    async def verdict(self, cluster: ClusterName, release: Pullspec) -> Verdict:
-        """What its signatures prove, with the keys and stores of this cluster. Raises nothing of
-        the ports: what cannot be asked is part of the verdict."""
-
-
-Log = Callable[[str], Awaitable[None]]
-"""Takes one line of output of a build."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BuildOrder:
-    """Everything a builder needs; nothing is read from the environment."""
-
-    build: str
-    """Id of the build: leftovers are named by it, so that a repeat finds and removes them."""
-    base: Pullspec
-    recipe: Recipe
-    context: Path
-    """The recipe's directory."""
-    target: Repository
-    tag: str
-    """Where the result is pushed; derived from the build key, so that a repeat lands there too."""
-    platforms: tuple[str, ...]
-    """`linux/amd64` … One gives an image, several an index."""
-    labels: Mapping[str, str]
-    """Set on the image, and as annotations on its manifest."""
-    created: datetime
-    """Goes into the image, so that the same order gives the same digest."""
-    cluster: ClusterName = NO_CLUSTER
-    """Whose mirrors and logins the base is read with; empty: only the configured ones."""
-
-
-class Builder(Protocol):
-    name: str
-
-    def refuses(self, order: BuildOrder) -> list[str]:
-        """Why this builder cannot make this order, naming lines; empty if it can."""
-
-    async def build(self, order: BuildOrder, log: Log) -> Pullspec:
-        """Build and push; return what was pushed. Cancelling it stops it and removes leftovers.
-        Repeating it gives an equal image. Raise Refused (the recipe is at fault) or Transient."""
-
-    async def clean(self, build: str) -> None:
-        """Remove what a crashed attempt at this build left behind."""
 
 
 # --- clusters -------------------------------------------------------------------------------

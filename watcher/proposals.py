@@ -7,7 +7,8 @@ cannot be read stays empty.
 import asyncio
 import hashlib
 import secrets
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from watcher.core import mco
@@ -17,9 +18,10 @@ from watcher.core.changes import Change, change_of
 from watcher.core.drift import Observation, Rebuild
 from watcher.core.facts import Digest, Malformed, Pullspec
 from watcher.core.release import Base
-from watcher.core.update import Background, Target, Update, asked_by_person
+from watcher.core.update import NOT_BEGUN, Background, Target, Update, asked_by_person
 from watcher.core.update_events import Kind, UpdateState
-from watcher.ports import Images, OutsideError, Store
+from watcher.ports import Change as Write
+from watcher.ports import Conflict, Images, OutsideError, Store
 from watcher.settings import PoolSettings, Settings
 
 NO_RECIPE = Digest("sha256:" + hashlib.sha256(b"").hexdigest())
@@ -125,6 +127,24 @@ def same(active: Update, wanted: Update) -> bool:
         and active.policy.digest() == wanted.policy.digest()
         and (active.downgrade_allowed or not wanted.downgrade_allowed)
     )
+
+
+async def tell_signature(store: Store, update: str, seen: Observation) -> None:
+    """Write what is known of the release's signature now beside an update that has not begun.
+
+    Whoever approves reads it as of now: a signature may have come since, or turned out bad.
+    """
+    stored = await store.get(update)
+    job = stored.job
+    if not isinstance(job, Update) or job.state not in NOT_BEGUN:
+        return
+    told, said = seen.genuine.told, job.background
+    is_its_release = job.target.release_image.digest == seen.release.desired.image.digest
+    if not is_its_release or said.signature == told:
+        return
+    job = replace(job, background=replace(said, signature=told))
+    with suppress(Conflict):  # somebody decided just now: written at the next look
+        await store.commit([Write(job=job, expected=stored.version)], [])
 
 
 def _configured(settings: Settings, seen: Observation) -> PoolSettings:

@@ -97,6 +97,7 @@ def print_end(console: Console, outcome: Outcome) -> None:
         )
         for name in ("image", "base"):
             console.print(f"  {name:<5} {update[name]}", markup=False, soft_wrap=True)
+        console.print(f"  the release is {update['signature']}", markup=False, soft_wrap=True)
     for problem in outcome.problems:
         console.print(f"wrong: {problem}", style="red", markup=False)
 

@@ -132,6 +132,7 @@ def _told(
         "state": str(update.state),
         "base": str(update.target.base),
         "image": str(update.image or ""),
+        "signature": update.background.signature,
         "approved_by": ", ".join(dict.fromkeys(voters)),
         "nodes": {
             "total": len(running),

@@ -159,8 +159,12 @@ def _of_cluster(before: Scene | None, after: Scene) -> Iterator[Happening]:
         return
     state = "Completed" if after.completed else "Partial"
     event = "UpgradeCompleted" if after.completed else "UpgradeAccepted"
+    # It was so somewhere between two looks: before what it made possible, whose moment is known.
+    new = after.audit[len(before.audit) :]
+    cleared = [entry.at for entry in new if entry.event == "Cleared" and after.completed]
     if before.version:
-        yield Happening(after.at, "cluster", CLUSTER, event, state, after.progress)
+        at = min([after.at, *cleared])
+        yield Happening(at, "cluster", CLUSTER, event, state, after.progress)
 
 
 def _of_pool(before: PoolSeen | None, after: PoolSeen, at: datetime) -> Iterator[Happening]:

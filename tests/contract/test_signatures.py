@@ -262,11 +262,17 @@ class Holding(FakeCluster):
         return self.held
 
 
-async def verdict(*signatures: bytes, keys: dict[str, str], store: str = "") -> Verdict:
+async def verdict(
+    *signatures: bytes, keys: dict[str, str], store: str = "", gpgv: Gpgv | None = None
+) -> Verdict:
     cluster = Holding(*signatures, keys=keys, stores=(store,) if store else ())
     async with Stores(patience=QUICK, use_proxy_environment=False) as stores:
         asked = GpgSignatures(
-            ReleaseSettings(), {PROD: cluster}, gpgv=Gpgv(), stores=stores, clock=FixedClock()
+            ReleaseSettings(),
+            {PROD: cluster},
+            gpgv=gpgv or Gpgv(),
+            stores=stores,
+            clock=FixedClock(),
         )
         return await asked.verdict(PROD, RELEASE)
 
@@ -301,3 +307,15 @@ async def test_every_way_of_not_being_genuine(signer: Signer, stranger: Signer) 
         assert (said.proof, says in said.because) == (proof, True), said
     both = (signer.sign(RELEASE.digest), stranger.sign(RELEASE.digest))
     assert (await verdict(*both, keys=two)).proof is Proof.GOOD
+
+
+@real_gpg
+async def test_without_room_for_its_files_it_is_told_and_no_look_at_a_pool_crashes(
+    signer: Signer, tmp_path: Path
+) -> None:
+    """As on a full disk, or where the root is read-only and no /tmp was given."""
+    gpgv = Gpgv(directory=tmp_path / "is not there")
+    keys = {"verifier-public-key-a": signer.public_key}
+    said = await verdict(signer.sign(RELEASE.digest), keys=keys, gpgv=gpgv)
+    assert said.proof is Proof.UNREACHABLE
+    assert "gpgv cannot be given its work: No such file or directory" in said.because

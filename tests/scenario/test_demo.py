@@ -20,7 +20,7 @@ import tempfile
 import termios
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -28,10 +28,12 @@ from uuid import uuid4
 import pytest
 
 from simulator.demo.outcome import Outcome, judged
-from simulator.demo.scene import Happening, Scene
+from simulator.demo.scene import Happening, Scene, happenings
 from simulator.demo.story import Leave, Options, Story, layer_before, serving
 from simulator.demo.world import POOL, demo_world, time_running
+from tests.facts import T0, seconds
 from watcher.core.facts import Pullspec
+from watcher.ports import AuditEntry
 
 QUICK = ("--speed", "800")
 LONGEST = 40.0
@@ -106,6 +108,7 @@ def test_unattended_every_line_is_json_and_the_last_says_done(demo: Demo) -> Non
     assert update["approved_by"] == "demo:--yes"
     assert re.fullmatch(r"127\.0\.0\.1:\d+/layered/infra@sha256:[0-9a-f]{64}", update["image"])
     assert "/openshift/rhel-coreos@sha256:" in update["base"]
+    assert update["signature"].startswith(("signed by ", "not proven genuine: "))
     jobs = [line for line in lines if line["kind"] in ("build", "update")]
     assert len(jobs) == summary["audit"]
     assert [line["event"] for line in jobs if line["kind"] == "build"] == [
@@ -126,6 +129,18 @@ def test_unattended_every_line_is_json_and_the_last_says_done(demo: Demo) -> Non
     ]
     events = [line["event"] for line in lines]
     assert events.index("Approved") < events.index("UpgradeCompleted") < events.index("Cleared")
+
+
+def test_the_upgrade_is_told_before_what_it_made_possible() -> None:
+    """It is seen at a look only, and the audit knows the moment of what came right after it."""
+    before = Scene(at=T0, version="4.18.10")
+    cleared = AuditEntry(
+        at=T0 + seconds(1), job="u-1", event="Cleared", by="relayer", state="applying", pool="infra"
+    )
+    approved = replace(cleared, at=T0 + seconds(0.5), event="Approved")
+    after = replace(before, at=T0 + seconds(2), completed=True, audit=(approved, cleared))
+    told = [one.event for one in happenings(before, after)]
+    assert told == ["Approved", "UpgradeCompleted", "Cleared"]
 
 
 def test_a_failing_node_has_the_pool_put_back(demo: Demo) -> None:

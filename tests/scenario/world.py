@@ -72,7 +72,12 @@ class World:
 
 @asynccontextmanager
 async def world(
-    directory: Path, *, speed: float = 200.0, nodes: int = 2, access: Access | None = None
+    directory: Path,
+    *,
+    speed: float = 200.0,
+    nodes: int = 2,
+    access: Access | None = None,
+    more: tuple[PoolSpec, ...] = (),
 ) -> AsyncIterator[World]:
     """A settled cluster on the old release, with the new one offered, and its time running."""
     async with SimulatedRegistry(access) as registry, ApiServer.start() as api:
@@ -82,7 +87,7 @@ async def world(
         cluster = SimulatedCluster.create(
             api,
             release=old,
-            pools=(*pools, PoolSpec(name="worker", nodes=1)),
+            pools=(*pools, PoolSpec(name="worker", nodes=1), *more),
             pull_secret_auths={registry.host: {"auth": base64.b64encode(b"node:node").decode()}},
             signer=signer_here(),
         )

@@ -294,11 +294,15 @@ def test_what_blocks_says_the_next_step(proof: Proof, step: str) -> None:
     assert step in rule(Verify.REQUIRE, not_good(proof))[0]
 
 
-@pytest.mark.parametrize("proof", NOT_GOOD)
+@pytest.mark.parametrize("proof", [proof for proof in NOT_GOOD if proof is not Proof.BAD])
 def test_a_nightly_that_the_cluster_took_unverified_is_only_warned_of(proof: Proof) -> None:
     blocks, told = rule(Verify.REQUIRE, not_good(proof), NIGHTLY, unverified=True)
     assert blocks == ""
     assert "only a warning: the cluster itself took this CI build or nightly unverified" in told
+
+
+def test_a_nightly_that_is_signed_wrongly_is_not_applied() -> None:
+    assert rule(Verify.REQUIRE, not_good(Proof.BAD), NIGHTLY, unverified=True)[0]
 
 
 @pytest.mark.parametrize("proof", NOT_GOOD)

@@ -7,7 +7,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from watcher.bootstrap import clients
 from watcher.bootstrap.clients import USUAL, OnChange, Patience, read_recipe
@@ -86,8 +86,6 @@ async def open_app(
         registries = await clients.open_registries(settings, stack, patience, clusters)
         # Commands need no token: they believe what the service has looked up.
         slack = await clients.open_slack(settings, stack) if alone else None
-        directory = SettingsDirectory(settings=settings, store=store, clock=clock, groups=slack)
-        people = People(store=store, clock=clock, directory=directory)
         images = RegistryImages(registries.access, store)
         observer = PoolObserver(
             settings=settings,
@@ -98,30 +96,44 @@ async def open_app(
             load_recipe=lambda name: read_recipe(settings, name)[0],
             store=store,
         )
-        planner = Planner(
-            settings=settings,
-            store=store,
-            observer=observer,
-            images=images,
-            people=people,
-            clock=clock,
-        )
-        yield App(
-            settings=settings,
-            store=store,
-            clock=clock,
-            images=images,
-            people=people,
-            rights=Rights(settings=settings, store=store, directory=directory, clock=clock),
-            directory=directory,
+        yield _joined(
+            observer,
             slack=slack,
-            planner=planner,
-            observer=observer,
+            clock=clock,
             clusters=clusters,
             builders=await clients.find_builders(settings, registries),
             server_ended=server.ended if server else None,
-            replica=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}",
         )
+
+
+def _joined(
+    observer: PoolObserver, *, slack: "SlackApi | None", clock: Clock, **outside: Any
+) -> App:
+    """What decides and plans, on what is open."""
+    settings, store, images = observer.settings, observer.store, observer.images
+    directory = SettingsDirectory(settings=settings, store=store, clock=clock, groups=slack)
+    people = People(store=store, clock=clock, directory=directory)
+    return App(
+        settings=settings,
+        store=store,
+        clock=clock,
+        images=images,
+        people=people,
+        rights=Rights(settings=settings, store=store, directory=directory, clock=clock),
+        directory=directory,
+        slack=slack,
+        planner=Planner(
+            settings=settings,
+            store=store,
+            observer=observer,
+            images=images,
+            people=people,
+            clock=clock,
+        ),
+        observer=observer,
+        replica=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(2)}",
+        **outside,
+    )
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from watcher.core.facts import Digest, Malformed
+from watcher.core.images import Payload
 
 STATEMENT_BYTES = 16 * 1024
 """The most that is read of a signed statement; real ones have about 300 bytes."""
@@ -98,6 +99,7 @@ def ruling(setting: Verify, verdict: Verdict, *, version: str, taken_unverified:
     `taken_unverified`: the cluster itself runs or works towards it without a good signature. For
     a CI build or nightly that is reason enough to go along with it; of any other release it is
     not, as its administrator may have forced an upgrade that nobody meant for the layered pools.
+    One that is signed wrongly is nobody's nightly.
     """
     if setting is Verify.OFF:
         return Ruling(told="not looked at: release.verify is off")
@@ -107,13 +109,27 @@ def ruling(setting: Verify, verdict: Verdict, *, version: str, taken_unverified:
     told = f"{loud}{verdict.because}"
     if setting is Verify.WARN:
         return Ruling(told=f"{told} (only a warning: release.verify is warn)")
-    if taken_unverified and is_built_daily(version):
+    if taken_unverified and is_built_daily(version) and verdict.proof is not Proof.BAD:
         return Ruling(
             told=f"{told} (only a warning: the cluster itself took this CI build or nightly"
             " unverified)"
         )
     blocks = f"release {version} is not proven genuine: {verdict.because}; {_NEXT[verdict.proof]}"
     return Ruling(blocks=blocks, told=told)
+
+
+def unless_named(payload: Payload, image: Digest, *, said_by: str) -> Verdict | None:
+    """Return what is wrong with an OS image that a well signed release does not name, or None.
+
+    `said_by`: what named it, as MCO would take it: OSImageStream or the ConfigMap.
+    """
+    if any(named.partition("@")[2] == image for named in payload.tags.values()):
+        return None
+    because = (
+        f"it is signed, but it has no image {image}, which {said_by} of the cluster names as its"
+        " OS image"
+    )
+    return Verdict(proof=Proof.BAD, because=because)
 
 
 def short(fingerprint: str) -> str:

@@ -6,6 +6,7 @@ VALIDSIG is enough: both are given for revoked and expired keys too (tried with 
 """
 
 import asyncio
+import errno
 import os
 import re
 import shutil
@@ -31,6 +32,8 @@ _TIMEOUT_SECONDS = 10.0
 """It takes some 5 ms."""
 _AT_A_TIME = 4
 _REAP_SECONDS = 5.0
+_NO_PROGRAM = frozenset({errno.ENOENT, errno.EACCES, errno.ENOEXEC})
+"""Why a program cannot be started at all; anything else may pass."""
 _SIGNED = frozenset({8, 4, 2})
 """Packets that a signed message begins with: compressed, one-pass signature, signature."""
 _PREFIX = "[GNUPG:] "
@@ -85,8 +88,16 @@ class _Said:
 class Gpgv:
     """`Checker` by the program of that name."""
 
-    def __init__(self, program: str = "gpgv", *, timeout_seconds: float = _TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self,
+        program: str = "gpgv",
+        *,
+        timeout_seconds: float = _TIMEOUT_SECONDS,
+        directory: Path | None = None,
+    ) -> None:
+        """`directory`: where its files lie for a moment, instead of the system's temporary one."""
         self._program = program
+        self._directory = directory
         self._timeout_seconds = timeout_seconds
         self._turns = asyncio.Semaphore(_AT_A_TIME)
 
@@ -99,8 +110,11 @@ class Gpgv:
             raise Malformed("it is not a signed OpenPGP message")
         program = _found(self._program)
         async with self._turns:
-            with _directory(signature, keyring) as work:
-                said = await self._run(program, work)
+            try:
+                with _directory(signature, keyring, self._directory) as work:
+                    said = await self._run(program, work)
+            except OSError as error:  # no room, no temporary directory, no more open files
+                raise Refused(f"gpgv cannot be given its work: {error.strerror}") from error
         return judged(said.status, said.text, said.code, now)
 
     async def _run(self, program: str, work: Path) -> _Said:
@@ -187,9 +201,9 @@ def _found(program: str) -> str:
 
 
 @contextmanager
-def _directory(signature: bytes, keyring: bytes) -> Iterator[Path]:
+def _directory(signature: bytes, keyring: bytes, inside: Path | None) -> Iterator[Path]:
     """A directory that only we can read, gone afterwards."""
-    with tempfile.TemporaryDirectory(prefix="relayer-gpgv-") as name:  # made with mode 0700
+    with tempfile.TemporaryDirectory(prefix="relayer-gpgv-", dir=inside) as name:  # of mode 0700
         work = Path(name)
         (work / "home").mkdir(mode=0o700)
         (work / "keyring").write_bytes(keyring)
@@ -210,6 +224,8 @@ async def _spawn(argv: Sequence[str], work: Path, status: int) -> asyncio.subpro
             start_new_session=True,
         )
     except OSError as error:
+        if error.errno not in _NO_PROGRAM:
+            raise
         raise NotInstalled(f"{argv[0]}: {error.strerror}") from error
 
 

@@ -21,7 +21,7 @@ from watcher.clients.signatures.stores import MOST_SIGNATURES, MOST_STORES, Fetc
 from watcher.core.cluster import ClusterView
 from watcher.core.facts import ClusterName, Digest, Malformed, Pullspec
 from watcher.core.genuine import Proof, Verdict, parse_statement
-from watcher.ports import Clock, OutsideError, Refused, ReleaseSignatures
+from watcher.ports import Clock, OutsideError, Refused, ReleaseSignatures, Transient
 from watcher.settings_registry import ReleaseSettings
 
 ASKED_AGAIN_SECONDS = 60.0
@@ -98,15 +98,17 @@ class GpgSignatures:
             WeakValueDictionary()
         )
 
-    async def verdict(self, cluster: ClusterName, release: Pullspec) -> Verdict:
+    async def verdict(
+        self, cluster: ClusterName, release: Pullspec, *, fresh: bool = False
+    ) -> Verdict:
         """See `ports.Signatures`. However many ask at once, each place is asked once."""
         key = (cluster, release.digest)
         lock = self._asking.setdefault(key, asyncio.Lock())
         async with lock:
             kept = self._lately.get(key)
-            if kept is not None and self._is_fresh(kept):
+            if kept is not None and self._is_fresh(kept) and not fresh:
                 return kept.verdict
-            verdict, expires = await self._of_cluster(cluster, release.digest)
+            verdict, expires = await self._of_cluster(cluster, release.digest, fresh=fresh)
             until = self._clock.now() + timedelta(seconds=ASKED_AGAIN_SECONDS)
             _keep(self._lately, key, _Kept(verdict, min(until, expires or until)))
             return verdict
@@ -118,7 +120,7 @@ class GpgSignatures:
         return verdict
 
     async def _of_cluster(
-        self, name: ClusterName, release: Digest
+        self, name: ClusterName, release: Digest, *, fresh: bool
     ) -> tuple[Verdict, datetime | None]:
         cluster = self._clusters.get(name)
         if cluster is None:
@@ -127,6 +129,8 @@ class GpgSignatures:
         try:
             material = await cluster.release_signatures(release)
         except OutsideError as error:
+            if fresh and isinstance(error, Transient):  # tried again, and nothing is given up
+                raise
             because = f"the keys that must have signed it cannot be read: {error}"
             return Verdict(proof=Proof.UNREACHABLE, because=because), None
         seen = cluster.view().cluster_version
