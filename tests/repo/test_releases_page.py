@@ -8,6 +8,7 @@ from tests.repo.test_bad_input_is_tested import existing, named, rows
 PAGE = (Path(__file__).parents[2] / "docs/releases.md").read_text()
 ORDERED = {
     *("truncated blob", "oversized blob", "gzip and zstd bombs", "duplicate tags"),
+    "too many layers or platforms",
     *("wrong digest: manifest", "wrong digest: child of an index", "wrong digest: config"),
     *("wrong digest: layer behind the files", "tar entries with `..`, links, devices"),
     *("image-references that is no JSON, or of another kind", "manifest list without our platform"),

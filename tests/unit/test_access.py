@@ -277,3 +277,12 @@ async def test_a_client_logs_in_and_trusts_as_its_cluster_says(
         world.now *= 2
         with pytest.raises(Unauthorised):
             await (await world.access.client(PROD)).exists((there, "v1"))
+
+
+async def test_nodes_have_what_their_cluster_says_and_nothing_of_ours(world: World) -> None:
+    content = digest("a layered image")
+    ours = (await world.access.client(PROD)).places(QUAY, content)
+    assert ours == ("file.example.com/q/a/b", "cluster.example.com/q/a/b", QUAY)
+    nodes = await world.access.as_nodes(PROD)
+    assert nodes.places(QUAY, content) == ("cluster.example.com/q/a/b", QUAY)
+    assert nodes._auth.credentials.find(QUAY) is None

@@ -140,12 +140,14 @@ BOMB = HEAD + (
         ("a: b: c\n", "1: cannot be read"),
         ("kind: a\nkind: b\n", "2: `kind` is written twice"),
         ("kind: \x07\n", "cannot be read"),
+        ('kind: "\\U00110000"\n', "cannot be read: chr"),
+        (f"%YAML 1.{'9' * 5000}\n--- a\n", "cannot be read: Exceeds the limit"),
         (BOMB, "5: cannot be read: aliases are not read"),
         (DEEP, "3: cannot be read: nested more than 20 levels deep"),
         (MANY, r"\d+: cannot be read: more than 50000 values"),
         ("#" * (mirror_files.MOST_BYTES + 1), "larger than 1024 KiB"),
     ],
-    ids=range(22),
+    ids=range(24),
 )
 def test_a_broken_file_is_refused_with_its_name_and_line(file: Path, text: str, said: str) -> None:
     file.write_text(text)

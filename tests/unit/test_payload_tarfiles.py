@@ -82,6 +82,19 @@ def test_a_link_in_place_of_a_file_is_refused() -> None:
         read(target.getvalue(), WANTED)
 
 
+@pytest.mark.parametrize("kind", [tarfile.LNKTYPE, tarfile.SYMTYPE, tarfile.DIRTYPE, b"3", b"6"])
+def test_what_has_no_content_hides_none_behind_its_size(kind: bytes) -> None:
+    """Go's reader, which `oc` uses, finds an entry there: so must we."""
+    entry = tarfile.TarInfo("a")
+    entry.type, entry.size, entry.linkname = kind, 10**6, "b"
+    # The standard library writes no such size by itself.
+    header = bytearray(entry.tobuf(tarfile.USTAR_FORMAT))
+    header[124:136] = b"00003641100\0"
+    header[148:156] = b"%06o\0 " % (sum(header[:148]) + sum(header[156:512]) + 8 * 32)
+    found = read(bytes(header) + archive([(WANTED, b"content")]), WANTED).found
+    assert found == {WANTED: b"content"}
+
+
 def test_a_file_that_is_there_twice_is_refused() -> None:
     data = archive([(WANTED, b"one"), (f"./{WANTED}", b"two")])
     with pytest.raises(BadContent, match="there twice"):

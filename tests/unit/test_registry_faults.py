@@ -222,10 +222,11 @@ async def test_an_upload_that_fails_is_begun_anew(
     assert not registry.simulated.store.uploads  # the one that failed was ended
 
 
+@pytest.mark.parametrize("level", ["INFO", "DEBUG"])
 async def test_addresses_with_signatures_are_not_logged(
-    registry: Running, ref: Pullspec, caplog: pytest.LogCaptureFixture
+    registry: Running, ref: Pullspec, caplog: pytest.LogCaptureFixture, level: str
 ) -> None:
-    caplog.set_level("INFO")
+    caplog.set_level(level)
     signed = (("Location", f"/v2/rhcos/base/manifests/{ref.digest}?signature=secret"),)
     fail(registry, Fault("redirect", path=MANIFESTS, headers=signed))
     async with RegistryClient.opened(registry.settings) as client:

@@ -97,7 +97,7 @@ async def test_a_tag_is_looked_for_by_the_rules_for_tags_only(world: World) -> N
     assert (await tags.manifest((world.name, "x"))).ref == world.ref
     assert (await tags.head((world.name, "x"))).digest == IMAGE.digest
     assert (seen(world.first), seen(world.source)) == (1, 1)
-    await tags.manifest(world.ref)
+    await tags.using().manifest(world.ref)  # a client that has seen no tag
     assert (seen(world.first), seen(world.source)) == (1, 2)
 
 

@@ -55,6 +55,9 @@ class Access(Protocol):
     async def client(self, cluster: ClusterName) -> RegistryClient:
         """A client for these ways; connections and tokens are kept from one call to the next."""
 
+    async def as_nodes(self, cluster: ClusterName) -> RegistryClient:
+        """A client with the mirrors and authorities that the cluster's nodes have, and no login."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fixed:
@@ -70,6 +73,10 @@ class Fixed:
     async def client(self, cluster: ClusterName) -> RegistryClient:
         """See `Access`."""
         return self.one
+
+    async def as_nodes(self, cluster: ClusterName) -> RegistryClient:
+        """See `Access`."""
+        return self.one.using(Credentials())
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +146,14 @@ class ClusterAccess:
             )
             made = self._made[cluster] = (ways, client)
         return made[1]
+
+    async def as_nodes(self, cluster: ClusterName) -> RegistryClient:
+        """See `Access`: what is configured for Relayer alone says nothing of what nodes can do."""
+        if cluster not in self._clusters:
+            return self._client.using(Credentials())
+        mirrors = Mirrors(self._clusters[cluster].view().mirrors)
+        trusted = (await self._asked(cluster)).trusted
+        return self._client.using(Credentials(), mirrors=mirrors, trusted=trusted)
 
     async def _asked(self, cluster: ClusterName) -> _Told:
         async with self._asking.setdefault(cluster, asyncio.Lock()):

@@ -1,13 +1,45 @@
-"""Payloads and image facts as small JSON values, for the store; and back."""
+"""Payloads and image facts as small JSON values, for the store; and back.
+
+What comes back is read strictly: a record that is damaged, or of another image or release of ours,
+is no record.
+"""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TypeVar
+
+import msgspec
 
 from watcher.core.facts import Digest, Pullspec
 from watcher.core.images import ImageFacts, Payload
 
 FORM = 1
 """Another number is another form: such a record is read anew from the registry."""
+
+
+class _Record(msgspec.Struct):
+    form: int
+    image: str
+
+
+class _Payload(_Record):
+    version: str
+    tags: dict[str, str]
+    annotations: dict[str, dict[str, str]]
+    metadata: dict[str, str]
+
+
+class _Facts(_Record):
+    manifest_digest: str
+    os: str
+    architecture: str
+    diff_ids: list[str]
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    created: str
+    platforms: list[str]
+
+
+R = TypeVar("R", bound=_Record)
 
 
 def of_payload(payload: Payload) -> dict[str, object]:
@@ -22,15 +54,15 @@ def of_payload(payload: Payload) -> dict[str, object]:
     }
 
 
-def payload(said: Mapping[str, Any]) -> Payload:
-    """Return the payload; raise ValueError, KeyError or TypeError for another form."""
-    _check_form(said)
+def payload(said: Mapping[str, object], *, image: Pullspec) -> Payload:
+    """Return the payload of this release; raise ValueError for any other record."""
+    seen = _read(said, _Payload, image)
     return Payload(
-        image=Pullspec(said["image"]),
-        version=said["version"],
-        tags=said["tags"],
-        annotations=said["annotations"],
-        metadata=said["metadata"],
+        image=image,
+        version=seen.version,
+        tags=seen.tags,
+        annotations=seen.annotations,
+        metadata=seen.metadata,
     )
 
 
@@ -50,22 +82,29 @@ def of_facts(facts: ImageFacts) -> dict[str, object]:
     }
 
 
-def facts(said: Mapping[str, Any]) -> ImageFacts:
-    """Return the facts; raise ValueError, KeyError or TypeError for another form."""
-    _check_form(said)
+def facts(said: Mapping[str, object], *, image: Pullspec, architecture: str) -> ImageFacts:
+    """Return the facts of this image for this architecture; raise ValueError for any other."""
+    seen = _read(said, _Facts, image)
+    if seen.architecture != architecture:
+        raise ValueError("a record of another architecture")
     return ImageFacts(
-        image=Pullspec(said["image"]),
-        manifest_digest=Digest(said["manifest_digest"]),
-        os=said["os"],
-        architecture=said["architecture"],
-        diff_ids=tuple(map(Digest, said["diff_ids"])),
-        labels=said["labels"],
-        annotations=said["annotations"],
-        created=said["created"],
-        platforms=tuple(said["platforms"]),
+        image=image,
+        manifest_digest=Digest(seen.manifest_digest),
+        os=seen.os,
+        architecture=architecture,
+        diff_ids=tuple(map(Digest, seen.diff_ids)),
+        labels=seen.labels,
+        annotations=seen.annotations,
+        created=seen.created,
+        platforms=tuple(seen.platforms),
     )
 
 
-def _check_form(said: Mapping[str, Any]) -> None:
-    if said["form"] != FORM:
-        raise ValueError(f"form {said['form']}")
+def _read(said: Mapping[str, object], kind: type[R], image: Pullspec) -> R:
+    try:
+        seen = msgspec.convert(dict(said), kind)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ValueError(str(error)) from error
+    if (seen.form, seen.image) != (FORM, image):
+        raise ValueError("a record of another form or image")
+    return seen

@@ -5,10 +5,12 @@ the next process. Nothing is kept for a tag. Who asks for what somebody is readi
 """
 
 import asyncio
+import copy
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Generic, Protocol, Self, TypeVar
 
 from watcher.clients import image_records
@@ -21,6 +23,7 @@ from watcher.clients.registry import (
     ReleasePayload,
     read_payload,
 )
+from watcher.clients.registry.errors import clean
 from watcher.clients.registry.reader import choose
 from watcher.core import streams
 from watcher.core.facts import NO_CLUSTER, ClusterName, Pullspec
@@ -30,6 +33,8 @@ from watcher.ports import OutsideError, Refused
 T = TypeVar("T")
 MACHINE_OS_CONTENT = "machine-os-content"
 """In 4.12 the only tag that says the version of the OS."""
+_LONGEST_PLATFORM = 60
+"""Characters of an architecture or a platform that are told on."""
 KEPT = 256
 """Answers kept in memory: a release and two images for each of a good many pools."""
 
@@ -57,7 +62,7 @@ class _Form(Generic[T]):
 
     write: Callable[[T], Mapping[str, object]]
     read: Callable[[Mapping[str, object]], T]
-    """Raises ValueError, KeyError or TypeError for what another release of ours wrote."""
+    """Raises ValueError for what is not the answer asked for, as we write it."""
 
 
 @dataclass(slots=True)
@@ -96,7 +101,8 @@ class RegistryImages:
             client = await self._access.client(self._cluster)
             return payload_of(await read_payload(client, release))
 
-        form = _Form(image_records.of_payload, image_records.payload)
+        known = partial(image_records.payload, image=release)
+        form = _Form(image_records.of_payload, known)
         return await self._once(f"payload:{release}", read, form)
 
     async def facts(self, image: Pullspec, architecture: str = "amd64") -> ImageFacts:
@@ -105,7 +111,8 @@ class RegistryImages:
         async def read() -> ImageFacts:
             return await self._facts(image, architecture)
 
-        form = _Form(image_records.of_facts, image_records.facts)
+        known = partial(image_records.facts, image=image, architecture=architecture)
+        form = _Form(image_records.of_facts, known)
         return await self._once(f"image:{image}:{architecture}", read, form)
 
     async def exists(self, image: Pullspec) -> bool:
@@ -115,7 +122,7 @@ class RegistryImages:
     async def check_pullable(self, image: Pullspec, pull_secret: bytes) -> None:
         """See `ports.Images`; every platform of an index is checked."""
         credentials = Credentials.parse(pull_secret, what="the cluster's pull secret")
-        client = (await self._access.client(self._cluster)).using(credentials)
+        client = (await self._access.as_nodes(self._cluster)).using(credentials)
         top = await client.manifest(image)
         for platform in _platforms(top):
             await client.readable(image, platform)
@@ -129,7 +136,8 @@ class RegistryImages:
             manifest = await client.child(top, entry.descriptor)
         config = await client.config_of(manifest)
         if config.architecture != architecture:
-            raise Refused(f"{image} is for {config.architecture}, not for {architecture}")
+            found = clean(config.architecture, limit=_LONGEST_PLATFORM)
+            raise Refused(f"{image} is for {found}, not for {architecture}")
         return ImageFacts(
             image=image,
             manifest_digest=manifest.digest,
@@ -139,28 +147,35 @@ class RegistryImages:
             labels=config.labels,
             annotations=manifest.annotations,
             created=config.created.isoformat() if config.created else "",
-            platforms=_named(top) if top.is_index else (str(config.platform),),
+            platforms=_named(top) if top.is_index else (_told(config.platform),),
         )
 
     async def _once(self, key: str, read: Callable[[], Awaitable[T]], form: _Form[T]) -> T:
         """What is kept, or what one reader of all that ask for it at the same time reads."""
         shared = self._shared
+        route = key
         while key not in shared.kept:
-            flight = shared.flights.get(key)
+            flight = shared.flights.get(route)
             if flight is None:
-                await self._fly(key, read, form)
+                await self._fly(key, route, read, form)
                 continue
             await flight.over.wait()
-            # Another cluster may have other logins and mirrors: its failure is not ours.
             if flight.error and flight.cluster == self._cluster:
-                raise flight.error
+                # A copy: one exception raised in many tasks would collect their tracebacks.
+                raise copy.copy(flight.error)
+            if flight.error:
+                # Another cluster may have other logins and mirrors: its failure is not ours. Once
+                # one has failed, no cluster waits for another.
+                route = f"{key} {self._cluster}"
         shared.kept.move_to_end(key)
         found: T = shared.kept[key]  # type: ignore[assignment]  # the key says of which kind
         return found
 
-    async def _fly(self, key: str, read: Callable[[], Awaitable[T]], form: _Form[T]) -> None:
+    async def _fly(
+        self, key: str, route: str, read: Callable[[], Awaitable[T]], form: _Form[T]
+    ) -> None:
         shared = self._shared
-        flight = shared.flights[key] = _Flight(self._cluster)
+        flight = shared.flights[route] = _Flight(self._cluster)
         try:
             found: T = await self._remembered(key, read, form)
             shared.kept[key] = found
@@ -168,7 +183,7 @@ class RegistryImages:
             flight.error = error
             raise
         finally:
-            del shared.flights[key]
+            del shared.flights[route]
             flight.over.set()
         if len(shared.kept) > KEPT:
             shared.kept.popitem(last=False)
@@ -180,8 +195,8 @@ class RegistryImages:
         try:
             if said := await memory.kept(key):
                 return form.read(said)
-        except (OutsideError, ValueError, KeyError, TypeError, AttributeError):
-            pass  # a store that is away, or a record of another release: the registry has it too
+        except (OutsideError, ValueError):
+            pass  # a store that is away, or a record that is none: the registry has it too
         found = await read()
         with suppress(OutsideError):  # too large, or the store is away: read again next time
             await memory.keep(key, form.write(found))
@@ -203,7 +218,11 @@ def payload_of(read: ReleasePayload) -> Payload:
 
 
 def _named(index: Manifest) -> tuple[str, ...]:
-    return tuple(str(entry.platform or "unnamed") for entry in index.entries)
+    return tuple(_told(entry.platform or "unnamed") for entry in index.entries)
+
+
+def _told(platform: Platform | str) -> str:
+    return clean(platform, limit=_LONGEST_PLATFORM)
 
 
 def _platforms(top: Manifest) -> list[Platform]:

@@ -81,6 +81,8 @@ class _File:
             ) from error
         except yaml.reader.ReaderError as error:
             raise Refused(f"{self._path}: cannot be read: {clean(error.reason)}") from error
+        except ValueError as error:  # PyYAML's own, of characters and numbers that cannot be
+            raise Refused(f"{self._path}: cannot be read: {clean(error)}") from error
 
     def _text(self) -> str:
         try:

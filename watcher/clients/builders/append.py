@@ -26,6 +26,7 @@ from watcher.clients.registry import (
     Platform,
     RegistryClient,
 )
+from watcher.clients.registry.errors import clean
 from watcher.clients.registry.model import OCI_INDEX, OCI_MANIFEST, digest_of
 from watcher.core.append import CopyFiles, Source, Step, append_only, plan
 from watcher.core.containerfile import scan
@@ -115,7 +116,8 @@ class _Making:
         manifest = await self.client.platform_manifest(order.base, platform)
         config = await self.client.config_of(manifest)
         if (config.os, config.architecture) != (platform.os, platform.architecture):
-            raise Refused(f"{order.base} is for {config.platform}, not for {platform}")
+            found = clean(config.platform, limit=60)
+            raise Refused(f"{order.base} is for {found}, not for {platform}")
         settings = manifests.Settings.read(config)
         try:
             steps = _steps(order, platform, env=settings.env)

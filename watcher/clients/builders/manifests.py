@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from watcher.clients.builders.layer import Layer
 from watcher.clients.registry import Descriptor, ImageConfig, Manifest, Platform
+from watcher.clients.registry.errors import clean
 from watcher.clients.registry.model import (
     DOCKER_LAYER_GZIP,
     OCI_CONFIG,
@@ -41,8 +42,12 @@ class Settings:
 
     @classmethod
     def read(cls, config: ImageConfig) -> Self:
+        """Raise Refused for a config that no runtime would take."""
         section = config.document().get("config") or {}
-        pairs = [str(text).partition("=") for text in section.get("Env") or ()]
+        said = section.get("Env") or []
+        if not isinstance(said, list):
+            raise Refused(f"the Env of config {config.digest} is no list")
+        pairs = [str(text).partition("=") for text in said]
         env = {name: value for name, _, value in pairs}
         return cls(env, str(section.get("WorkingDir") or "/"))
 
@@ -171,7 +176,8 @@ def _copied(step: CopyFiles) -> str:
 def _as_oci(layer: Descriptor, base: Manifest) -> dict[str, Any]:
     media_type = _AS_OCI.get(layer.media_type, layer.media_type)
     if not media_type.startswith(_OCI_LAYER):
-        raise Refused(f"{base.ref} has a layer of type {layer.media_type[:80]}: use buildah")
+        found = clean(layer.media_type, limit=80)
+        raise Refused(f"{base.ref} has a layer of type {found}: use buildah")
     document = _descriptor(media_type, layer.digest, layer.size)
     return {**document, "annotations": layer.annotations} if layer.annotations else document
 

@@ -3,14 +3,14 @@
 A registry says with 401 what it wants: basic, or a token from a server it names (the Docker
 distribution token protocol; with an identity token its OAuth2 form). Tokens are kept per registry,
 login and scope until shortly before they expire. The login goes to the registry itself or to the
-token server the registry names, and to that one over https only, unless the registry itself is
-configured as plain HTTP.
+token server the registry names, and to that one over https only. A registry that is spoken to over
+plain HTTP may name itself, or another that is configured so; no other host gets it in the clear.
 """
 
 import asyncio
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlencode
 from weakref import WeakValueDictionary
 
@@ -18,7 +18,7 @@ import httpx
 import msgspec
 
 from watcher.clients.registry.answers import check, read_all
-from watcher.clients.registry.calls import Call
+from watcher.clients.registry.calls import Call, authority
 from watcher.clients.registry.credentials import Credentials, Login
 from watcher.clients.registry.errors import BadContent, Unauthorised, clean
 from watcher.clients.registry.model import decode
@@ -79,7 +79,7 @@ class _TokenAnswer(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True)
 class _Token:
-    header: str
+    header: str = field(repr=False)
     until: float
 
 
@@ -202,11 +202,17 @@ class Authoriser:
             realm = httpx.URL(asked.parameters.get("realm", ""))
         except httpx.InvalidURL as error:
             raise Refused(f"{host}: its token server's address is malformed") from error
-        settings = self._transport.settings
-        plain = settings.insecure or self._transport.base(host).scheme == "http"
-        if not realm.host or realm.scheme not in ({"http", "https"} if plain else {"https"}):
+        allowed = {"http", "https"} if self._may_be_plain(host, realm) else {"https"}
+        if not realm.host or realm.scheme not in allowed:
             raise Refused(
                 f"{host} names a token server without https: {clean(realm)}; no login is sent there"
             )
         # A user in the address would become a login that is not ours.
         return realm.copy_with(username=None, password=None)
+
+    def _may_be_plain(self, host: str, realm: httpx.URL) -> bool:
+        """Only where the registry is, and then itself, at any port, or what was named for it."""
+        settings, base = self._transport.settings, self._transport.base(host)
+        if not settings.insecure and base.scheme != "http":
+            return False
+        return realm.host == base.host or authority(realm) in settings.insecure_hosts

@@ -21,9 +21,9 @@ class Side(StrEnum):
     WRITE = "write"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Call:
-    """One request. Its url shows no secrets: only headers, bodies and queries have them."""
+    """One request. As text it is without headers, body and query, which may hold secrets."""
 
     method: str
     url: httpx.URL
@@ -42,6 +42,9 @@ class Call:
         bare = self.url.copy_with(query=None, fragment=None, username=None, password=None)
         return f"{self.method} {clean(bare)}"
 
+    # Where somebody prints locals, too.
+    __repr__ = __str__
+
     @property
     def side(self) -> Side:
         """Asking for a token is reading, also by POST: a copy that writes may be waiting for it."""
@@ -55,7 +58,8 @@ class Call:
 
 def authority(url: httpx.URL) -> str:
     """``host`` or ``host:port`` as a pullspec would have it, the scheme's own port left out."""
-    host = f"[{url.host}]" if ":" in url.host else url.host
+    name = url.raw_host.decode("ascii")  # `host` has IDNs decoded, which no pullspec has
+    host = f"[{name}]" if ":" in name else name
     return host if url.port is None else f"{host}:{url.port}"
 
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from watcher.clients.registry.errors import BadContent, clean
+from watcher.clients.registry.errors import BadContent, TooLarge, clean
 from watcher.core.facts import Digest, Malformed, Pullspec, Repository
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -25,6 +25,8 @@ DOCKER_LAYER_GZIP = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
 MANIFESTS = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 INDEXES = frozenset({OCI_INDEX, DOCKER_INDEX})
+MOST_PARTS = 1000
+"""Layers of an image, or entries of an index: a container runtime mounts 127 layers at most."""
 T = TypeVar("T")
 
 
@@ -169,11 +171,17 @@ def decode(raw: bytes, kind: type[T], *, what: str) -> T:
 
 
 def read_manifest(repository: Repository, media_type: str, raw: bytes) -> Manifest:
-    """Read the bytes of a manifest that the registry calls `media_type`; raise BadContent."""
+    """Read the bytes of a manifest that the registry calls `media_type`.
+
+    Raise BadContent, or TooLarge beyond MOST_PARTS.
+    """
     digest = digest_of(raw)
     what = f"manifest {repository}@{digest}"
     seen = decode(raw, _Manifest, what=what)
     stated = _agreed_type(seen, media_type, what=what)
+    for name, parts in (("layers", seen.layers), ("entries", seen.manifests)):
+        if parts and len(parts) > MOST_PARTS:
+            raise TooLarge(f"{what} has {len(parts)} {name}; the limit is {MOST_PARTS}")
     try:
         return Manifest(
             repository,

@@ -29,6 +29,8 @@ from watcher.errors import Refused
 
 REFERENCES = "release-manifests/image-references"
 METADATA = "release-manifests/release-metadata"
+_LONGEST_VERSION = 128
+"""Characters. `4.19.0-0.nightly-multi-2025-10-01-123456` has 40."""
 
 
 class NoSuchTag(NotFound):
@@ -187,10 +189,13 @@ def _payload(ref: Pullspec, references: _References, metadata: _Metadata) -> Rel
     if references.kind != "ImageStream" or metadata.kind != "cincinnati-metadata-v0":
         kinds = clean(f"{references.kind} and {metadata.kind}")
         raise BadContent(f"{ref}: image-references and release-metadata have the kinds {kinds}")
+    version = metadata.version
+    if not version or clean(version, limit=_LONGEST_VERSION) != version:
+        raise BadContent(f"{ref}: release-metadata has the version {clean(version)!r}")
     images: dict[str, str] = {}
     for tag in references.spec.tags:
         # The first that names an image counts, as for `oc`.
         if tag.source and tag.source.kind == "DockerImage" and tag.source.name:
             images.setdefault(tag.name, tag.source.name)
     annotations = {tag.name: tag.annotations for tag in references.spec.tags if tag.annotations}
-    return ReleasePayload(ref, metadata.version, images, annotations, metadata.metadata or {})
+    return ReleasePayload(ref, version, images, annotations, metadata.metadata or {})

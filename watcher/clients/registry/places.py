@@ -74,6 +74,7 @@ class Places:
         self._mirrors = mirrors
         self._down = down
         self._denied = denied
+        self._knew_tag: dict[Repository, Repository] = {}
 
     def of(
         self, repository: Repository, *, by_digest: bool, content: Digest | None = None
@@ -83,6 +84,9 @@ class Places:
         Raise Refused where the source may not be asked and no mirror is left.
         """
         found = self._mirrors.places(repository, by_digest=by_digest)
+        if by_digest and (knew := self._knew_tag.get(repository)):
+            # First, as nodes take all of an image from where they found its tag.
+            found = tuple(dict.fromkeys((knew, *found)))
         if not found:
             how = "digest" if by_digest else "tag"
             raise Refused(
@@ -99,6 +103,12 @@ class Places:
             self._down.note(place)
         elif isinstance(error, (Unauthorised, Untrusted)):
             self._denied.note(place)
+
+    def knew_tag(self, repository: Repository, place: Repository) -> None:
+        """A tag was read there: what it leads to is looked for there too."""
+        if len(self._knew_tag) >= _MOST_KEPT:
+            self._knew_tag.clear()
+        self._knew_tag[repository] = place
 
     def worked(self, place: Repository) -> None:
         """It gave a good answer: what was remembered of it is past."""

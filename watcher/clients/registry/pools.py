@@ -22,6 +22,10 @@ MOST_HOSTS = 64
 """Hosts with kept connections and counts. Redirects name hosts too, and anybody's."""
 
 
+_Key = tuple[str, str, Trust | None]
+"""Scheme, host[:port], and what its certificate is checked against."""
+
+
 @dataclass(slots=True)
 class _Pool:
     client: httpx.AsyncClient
@@ -76,7 +80,7 @@ class Pools:
         self._settings = settings
         self._monotonic = monotonic
         self._environ = environ if settings.use_proxy_environment else {}
-        self._pools: dict[tuple[str, str, Trust | None], _Pool] = {}
+        self._pools: dict[_Key, _Pool] = {}
         self._lanes: dict[str, Lane] = {}
         self._contexts: dict[Trust, ssl.SSLContext] = {}
 
@@ -98,10 +102,18 @@ class Pools:
         self._pools[key] = pool  # the last used is the last to be closed
         pool.users += 1
         slot.holds(pool.leave)
-        unused = [key for key, one in self._pools.items() if not one.users]
-        for key in unused[: max(len(self._pools) - MOST_HOSTS, 0)]:
-            await self._pools.pop(key).client.aclose()
+        # Taken out before any is closed: while one closes, another could be taken into use.
+        for closed in [self._pools.pop(one) for one in self._surplus(key)]:
+            await closed.client.aclose()
         return pool.client
+
+    def _surplus(self, key: _Key) -> list[_Key]:
+        """Unused pools: the oldest beyond the number kept, and those of this host under other
+        trusts, since the host counts their idle connections too."""
+        unused = [other for other, one in self._pools.items() if not one.users]
+        oldest = unused[: max(len(self._pools) - MOST_HOSTS, 0)]
+        same_host = [other for other in unused if other != key and other[:2] == key[:2]]
+        return list(dict.fromkeys([*oldest, *same_host]))
 
     def _opened(self, url: httpx.URL, trust: Trust | None) -> httpx.AsyncClient:
         asked = self._settings

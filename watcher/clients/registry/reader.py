@@ -232,6 +232,8 @@ class Reader(Asking):
                 self._places.failed(place, error, content)
             else:
                 self._places.worked(place)
+                if not by_digest:
+                    self._places.knew_tag(repository, place)
                 return answer
         raise failures.joined()
 
@@ -299,6 +301,8 @@ class Reader(Asking):
                             yield fresh
                 return
             except httpx.TransportError as error:
+                if content.length == content.size:
+                    return  # only the end of the answer is missing, nothing of the blob
                 problem = Transient(
                     f"{content.what}: broke off after {content.length} bytes: {clean(error)}"
                 )

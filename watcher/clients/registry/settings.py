@@ -55,8 +55,8 @@ class RegistrySettings:
     call_seconds: float = 120.0
     """One small call at one place with all its retries: manifest, config, token, HEAD."""
     blob_seconds: float = 3600.0
-    """One blob at one place with all its retries: a base of 1.5 GB at 4 Mbit/s takes 50 minutes. Also the
-    longest that any request waits for a free connection and the beginning of its answer."""
+    """One blob at one place with all its retries: a base of 1.5 GB at 4 Mbit/s takes 50 minutes.
+    Also the longest that any request waits for a free connection and its answer's beginning."""
     attempts: int = 5
     """How often one request is sent in all, when the answer is 429, 502, 503, 504 or none."""
     backoff_seconds: float = 0.5

@@ -14,6 +14,8 @@ _BLOCK = 512
 _LONGEST_NAME = 64 * 1024
 """Bytes of a long name or a pax header; a path is at most 4 KiB on Linux."""
 _FILE_TYPES = frozenset(b"0\x007")
+_WITHOUT_CONTENT = frozenset(b"123456")
+"""Links, devices, directories, FIFOs: no content follows, whatever size is said. As Go's reader."""
 
 
 class TarFiles:
@@ -85,6 +87,7 @@ class TarFiles:
     def _entry(self, block: bytes, kind: int, size: int) -> None:
         name = self._name if self._name is not None else _short_name(block)
         size = self._size if self._size is not None else size
+        size = 0 if kind in _WITHOUT_CONTENT else size
         self._name = self._size = None
         name = name.removeprefix("./").lstrip("/")
         if name not in self._wanted:

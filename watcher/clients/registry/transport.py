@@ -88,8 +88,9 @@ class Transport:
         self._with_tls: set[str] = set()
 
     async def __aenter__(self) -> Self:
-        # httpx logs each address at INFO, and those of redirects hold signatures.
-        logging.getLogger("httpx").setLevel(logging.WARNING)
+        # httpx logs each address at INFO, httpcore each header at DEBUG: redirects hold signatures.
+        for name in ("httpx", "httpcore"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         return self
 
     async def __aexit__(

@@ -215,7 +215,9 @@ def _checked_reference(repository: Repository, reference: str, raw: bytes) -> Di
 def _location(answer: httpx.Response) -> httpx.URL:
     """Where an upload goes on; it may be another host, which then gets no credentials."""
     try:
-        place = answer.request.url.join(answer.headers["location"])
+        # A user in the address would become a login that nobody gave us, instead of ours.
+        named = answer.request.url.join(answer.headers["location"])
+        place = named.copy_with(username=None, password=None)
     except (KeyError, httpx.InvalidURL) as error:
         host = clean(answer.request.url.host)
         raise Refused(f"{host} opened an upload without a usable Location") from error
