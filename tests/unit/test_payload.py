@@ -26,7 +26,6 @@ from watcher.clients.registry import (
     Limits,
     NoSuchTag,
     NotFound,
-    Platform,
     RegistryClient,
     ReleasePayload,
     Tampered,

@@ -73,9 +73,7 @@ def test_an_index_of_the_ordered_platforms_is_good() -> None:
     ids=["one less", "one more", "one without a name", "another", "one of them twice"],
 )
 def test_an_index_of_other_platforms_is_wrong(found: tuple[str, ...]) -> None:
-    wrong = verify(
-        BASE, replace(GOOD, platforms=found), expected=replace(EXPECTED, platforms=BOTH)
-    )
+    wrong = verify(BASE, replace(GOOD, platforms=found), expected=replace(EXPECTED, platforms=BOTH))
     assert len(wrong) == 1
     assert wrong[0].endswith("but linux/amd64, linux/arm64 was ordered")
 

@@ -66,8 +66,7 @@ def _identity(base: ImageFacts, result: ImageFacts, expected: Expected) -> list[
     ordered, found = _plain(expected.platforms), _plain(result.platforms)
     if ordered and found and ordered != found:
         wrong.append(
-            f"the image is for {', '.join(map(_said, found))}, "
-            f"but {', '.join(ordered)} was ordered"
+            f"the image is for {', '.join(map(_said, found))}, but {', '.join(ordered)} was ordered"
         )
     return wrong
 
