@@ -90,6 +90,9 @@ class OnlyWays:
     async def client(self, cluster: ClusterName) -> RegistryClient:
         raise AssertionError("no client is needed for this")
 
+    async def as_nodes(self, cluster: ClusterName) -> RegistryClient:
+        raise AssertionError("builders do not ask as nodes")
+
 
 @dataclass(frozen=True, slots=True)
 class Site:
