@@ -12,7 +12,7 @@ from simulator.apiserver import selectors
 from simulator.apiserver.selectors import LabelTest
 from simulator.cluster.pools import NodeState
 
-BUILT_IN = ("master", "arbiter", "worker")
+BUILT_IN = ("master", "worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +81,8 @@ class Membership:
         """Empty: no pool, or more than one custom pool, which the MCO refuses to decide."""
         found = [name for name, pool in self.pools.items() if pool.nodes(labels)]
         custom = [name for name in found if name not in BUILT_IN]
-        for built_in in ("master", "arbiter"):
-            if built_in in found:
-                return built_in
         if len(custom) > 1:
             return ""
+        if "master" in found:
+            return "master"
         return custom[0] if custom else "worker" if "worker" in found else ""

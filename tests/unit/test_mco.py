@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from tests.facts import (
+    INFRA,
     OURS,
     PROD,
     a_machine_config,
@@ -21,6 +22,8 @@ KUBELET = generated("01-worker-kubelet", "worker", "base")
 WORKER_MADE = a_machine_config("60-by-hand", "worker", "worker's")
 CUSTOM_MADE = a_machine_config("50-by-hand", "infra", "custom's")
 ALL = (BASE, KUBELET, WORKER_MADE, CUSTOM_MADE)
+POOLS = {name: a_pool(name) for name in ("master", "worker", "infra", "storage", "arbiter")}
+EARLIEST = a_machine_config("00-aaa", "worker", "by hand")
 
 
 def won(*machine_configs: MachineConfig, pool: str = "infra", version: str) -> str | None:
@@ -73,7 +76,97 @@ def test_whose_image_the_pool_gets(
     assert won(*machine_configs, version=version) == winner
 
 
-EARLY = a_machine_config("00-aaa", "worker", "by hand")
+BANDS = ("4.12.0", "4.14.9", "4.15.0", "4.20.5", "4.21.0", "4.23.0", "5.0.0", "5.1.2")
+"""Of each band of rules (up to 4.14, 4.15 to 4.20, from 4.21 on) the first and a late release."""
+BY_HAND = a_machine_config("50-hand", "worker", "worker's")
+AFTER = a_machine_config("99-zz", "worker", "worker's, last by name")
+MADE_FOR_INFRA = generated("99-zz-made", "infra", "made")
+
+
+@pytest.mark.parametrize(
+    ("pool", "machine_configs", "winners"),
+    [
+        # Nobody says anything but the release.
+        ("worker", (BASE, KUBELET), [None] * 8),
+        # A name before 01-<role>-kubelet loses to it until generated ones are ignored.
+        ("worker", (EARLIEST, BASE, KUBELET), [KUBELET] * 4 + [EARLIEST] * 4),
+        ("worker", (BASE, KUBELET, BY_HAND), [BY_HAND] * 8),
+        ("worker", (BASE, BY_HAND, AFTER), [AFTER] * 8),
+        # In a custom pool one of role worker is beaten by any other from 4.15 on.
+        ("infra", (BASE, CUSTOM_MADE), [CUSTOM_MADE] * 8),
+        ("infra", (BASE, CUSTOM_MADE, AFTER), [AFTER] * 2 + [CUSTOM_MADE] * 6),
+        ("infra", (BASE, KUBELET, BY_HAND), [BY_HAND] * 8),
+        # One that a controller made for the custom pool is the last one, until it is ignored.
+        ("infra", (BY_HAND, MADE_FOR_INFRA), [MADE_FOR_INFRA] * 4 + [BY_HAND] * 4),
+        # Of a role that the pool does not inherit.
+        ("infra", (a_machine_config("99", "master", "x"), BASE), [None] * 8),
+        ("master", (CUSTOM_MADE, generated("00-master", "master", "base")), [None] * 8),
+    ],
+    ids=[
+        "stock",
+        "too early a name",
+        "by hand",
+        "the later name",
+        "of the custom pool",
+        "worker's, later by name",
+        "inherited",
+        "made by a controller",
+        "of a foreign role",
+        "of another custom pool",
+    ],
+)
+def test_who_wins_in_every_band_of_releases(
+    pool: str, machine_configs: tuple[MachineConfig, ...], winners: list[MachineConfig | None]
+) -> None:
+    it = a_pool(pool)
+    won = [mco.winner(it, reversed(machine_configs), version=version) for version in BANDS]
+    assert won == winners
+
+
+@pytest.mark.parametrize(
+    ("role", "hit"),
+    [
+        ("worker", {"worker", "infra", "storage"}),
+        ("infra", {"infra"}),
+        ("master", {"master"}),
+        ("arbiter", {"arbiter"}),
+        ("unknown", set()),
+        ("", set()),
+    ],
+)
+def test_which_pools_one_machine_config_hits(role: str, hit: set[str]) -> None:
+    """`infra` and `storage` inherit from the workers, master and arbiter from nobody."""
+    view = a_view(pools=tuple(real_pool(name) for name in POOLS))
+    assert set(mco.pools_hit(view, a_machine_config("50", role, "x"))) == hit
+
+
+def real_pool(name: str) -> Pool:
+    """With the selector that OpenShift, or its documentation, gives it."""
+    if name in ("master", "worker", "arbiter"):
+        return a_pool(name, machine_config_selector=Selector(match_labels={mco.ROLE: name}))
+    return a_pool(name)
+
+
+@pytest.mark.parametrize("version", ["4.15.0", "4.20.5", "5.0.0"])
+def test_ours_of_the_workers_hits_all_that_inherit_and_have_none_of_their_own(version: str) -> None:
+    own = a_machine_config("50-storage", "storage", "storage's")
+    view = a_view(pools=tuple(real_pool(n) for n in POOLS), machine_configs=(BASE, own))
+    assert mco.also_hit(view, view.pools["worker"], version=version) == ("infra",)
+    assert mco.also_hit(view, view.pools["infra"], version=version) == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "is_it"),
+    [
+        ("10-prebuiltimage-osimageurl-infra", True),
+        ("10-prebuiltimage-osimageurl-infra2", False),
+        ("10-prebuiltimage-osimageurl-", False),
+        ("99-prebuiltimage-osimageurl-infra", False),
+        (OURS, False),
+    ],
+)
+def test_which_one_was_made_at_installation(name: str, is_it: bool) -> None:
+    assert mco.is_prebuilt(name, INFRA) is is_it
 
 
 @pytest.mark.parametrize(
@@ -81,7 +174,7 @@ EARLY = a_machine_config("00-aaa", "worker", "by hand")
     [("4.14.9", "01-worker-kubelet"), ("4.20.5", "01-worker-kubelet"), ("4.21.0", "00-aaa")],
 )
 def test_generated_ones_win_by_name_until_they_are_ignored(version: str, winner: str) -> None:
-    assert won(EARLY, KUBELET, pool="worker", version=version) == winner
+    assert won(EARLIEST, KUBELET, pool="worker", version=version) == winner
 
 
 @pytest.mark.parametrize(
@@ -119,9 +212,6 @@ def test_one_of_role_worker_hits_every_inheriting_pool() -> None:
     assert mco.pools_hit(view, CUSTOM_MADE) == ("infra",)
 
 
-POOLS = {name: a_pool(name) for name in ("master", "worker", "infra", "storage", "arbiter")}
-
-
 @pytest.mark.parametrize(
     ("roles", "pool"),
     [
@@ -131,8 +221,15 @@ POOLS = {name: a_pool(name) for name in ("master", "worker", "infra", "storage",
         (("master",), "master"),
         (("master", "worker"), "master"),
         (("master", "infra"), "master"),
-        (("arbiter", "infra"), "arbiter"),
+        (("master", "worker", "infra"), "master"),
+        (("arbiter",), "arbiter"),
+        (("arbiter", "worker"), "arbiter"),
+        (("arbiter", "master"), "master"),
+        # To MCO the arbiter's pool is a custom one, and two of these are an error.
+        (("arbiter", "infra"), None),
+        (("infra", "storage"), None),
         (("worker", "infra", "storage"), None),
+        (("master", "infra", "storage"), None),
         ((), None),
     ],
     ids=lambda value: "+".join(value) if isinstance(value, tuple) else str(value),
@@ -144,6 +241,17 @@ def test_whose_node_it_is(roles: tuple[str, ...], pool: str | None) -> None:
 def test_a_windows_node_is_nobody_s() -> None:
     labels = {"kubernetes.io/os": "windows", "node-role.kubernetes.io/worker": ""}
     assert mco.pool_of(Node(meta=Meta(name="n", labels=labels)), POOLS) is None
+
+
+@pytest.mark.parametrize("selector", [None, Selector()], ids=["no selector", "an empty one"])
+def test_a_pool_that_selects_nothing_in_particular_is_left_alone_by_mco(
+    selector: Selector | None,
+) -> None:
+    bare = a_pool("bare", machine_config_selector=selector, node_selector=selector)
+    assert mco.pool_of(a_node("n", "worker"), {**POOLS, "bare": bare}) == "worker"
+    assert mco.pool_of(a_node("n", "worker"), {"bare": bare}) is None
+    assert mco.winner(bare, ALL, version="4.21.0") is None
+    assert mco.pools_hit(a_view(pools=(bare, a_pool("infra"))), CUSTOM_MADE) == ("infra",)
 
 
 def test_the_nodes_of_a_pool_come_by_name() -> None:
@@ -186,7 +294,8 @@ def needs(operator: str, *values: str) -> Selector:
     ("selector", "labels", "matches"),
     [
         (None, {"k": "a"}, False),
-        (Selector(), {}, True),
+        (Selector(), {}, False),
+        (Selector(), {"k": "a"}, False),
         (Selector(match_labels={"k": "a"}), {"k": "a"}, True),
         (Selector(match_labels={"k": "a"}), {"k": "b"}, False),
         (Selector(match_labels={"k": ""}), {}, False),

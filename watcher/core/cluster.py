@@ -99,6 +99,20 @@ class Selector:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CertExpiry:
+    """One entry of MachineConfigPool.status.certExpirys: a certificate of the API server's bundle.
+
+    They are the control plane's (MCO pkg/controller/node/status.go copies them from the
+    ControllerConfig): the same in every pool, whether its nodes have them or not.
+    """
+
+    bundle: str
+    subject: str
+    """``CN=kube-apiserver-to-kubelet-signer,OU=openshift``"""
+    expiry: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
     """A MachineConfigPool."""
 
@@ -121,6 +135,7 @@ class Pool:
     unavailable_count: int = 0
     degraded_count: int = 0
     conditions: tuple[Condition, ...] = ()
+    cert_expiries: tuple[CertExpiry, ...] = ()
 
     @property
     def name(self) -> PoolName:

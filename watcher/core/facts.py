@@ -108,3 +108,9 @@ def split_tag(name: str) -> tuple[str, str | None]:
             raise Malformed(f"not a tag: {tail[:140]!r}")
         return head, tail
     return name, None
+
+
+def same_image(one: str, other: str) -> bool:
+    """Whether two pullspecs name one image: their digests are equal, whatever the repository."""
+    digests = [text.partition("@")[2] for text in (one, other)]
+    return one == other or (digests[0] == digests[1] != "")

@@ -1,7 +1,7 @@
 """The Machine Config Operator's rules: who selects what, which wins, whose node it is.
 
 Sources: machine-config-operator pkg/controller/common/helpers.go (MergeMachineConfigs),
-pkg/controller/render/render_controller.go, pkg/helpers (pool membership).
+pkg/controller/render/render_controller.go, GetPoolsForNode and ListPools (pool membership).
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,6 +28,11 @@ PREBUILT = "10-prebuiltimage-osimageurl-"
 def override_name(pool: PoolName) -> str:
     """Our MachineConfig of a pool. 99-: up to 4.20 it must sort after 01-<role>-kubelet."""
     return f"99-{pool}-relayer-osimage"
+
+
+def is_prebuilt(name: str, pool: PoolName) -> bool:
+    """Whether a MachineConfig is the one of install-time on-cluster layering for this pool."""
+    return name == PREBUILT + pool
 
 
 def minor_of(version: str) -> tuple[int, int]:
@@ -61,8 +66,12 @@ def _meets(requirement: Requirement, labels: Mapping[str, str]) -> bool:
 
 
 def selects(selector: Selector | None, labels: Mapping[str, str]) -> bool:
-    """Whether a label selector matches. None matches nothing, an empty one everything."""
-    if selector is None:
+    """Whether a pool's label selector matches. One that is not there or empty matches nothing.
+
+    To Kubernetes an empty one means everything, but MCO leaves such a pool alone: it renders
+    nothing for it (render_controller.go: SelectingAll) and gives it no nodes (ListPools).
+    """
+    if selector is None or not (selector.match_labels or selector.match_expressions):
         return False
     return all(labels.get(k) == v for k, v in selector.match_labels.items()) and all(
         _meets(requirement, labels) for requirement in selector.match_expressions
@@ -168,12 +177,12 @@ class Membership:
             for pool in (*likely, *self._others)
             if selects(pool.node_selector, labels)
         }
-        for built_in in ("master", "arbiter"):
-            if built_in in names:
-                return built_in
-        custom = names - {"worker"}
+        # MCO counts all but these two as custom, the arbiter's pool too.
+        custom = names - {"master", "worker"}
         if len(custom) > 1:
-            return None  # MCO reports an error and leaves the node alone
+            return None  # MCO reports an error and leaves the node alone, a master too
+        if "master" in names:
+            return "master"
         return next(iter(custom), "worker" if "worker" in names else None)
 
 

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from watcher.core import mco, streams
 from watcher.core.cluster import ClusterVersion, ClusterView, Pool
-from watcher.core.facts import Malformed, Pullspec
+from watcher.core.facts import Malformed, Pullspec, same_image
 from watcher.core.images import Payload
 from watcher.core.streams import os_tags as os_tags
 
@@ -56,7 +56,7 @@ def release_state(cv: ClusterVersion) -> ReleaseState:
 
 def _taken_unverified(cv: ClusterVersion) -> bool:
     """What history[].verified says of the desired release; written once the CVO accepted it."""
-    entry = next((h for h in cv.history if h.image == cv.desired_image), None)
+    entry = next((h for h in cv.history if same_image(h.image, cv.desired_image)), None)
     return entry is not None and not entry.verified
 
 
@@ -69,9 +69,11 @@ def _release_state(cv: ClusterVersion) -> ReleaseState:
     newest = cv.history[0] if cv.history else None
     # A Partial entry may carry a completion time (it was abandoned): only the state counts.
     completed = (
-        newest is not None and newest.image == cv.desired_image and newest.state == "Completed"
+        newest is not None
+        and same_image(newest.image, cv.desired_image)
+        and newest.state == "Completed"
     )
-    requested = (cv.requested_image and cv.requested_image != cv.desired_image) or (
+    requested = (cv.requested_image and not same_image(cv.requested_image, cv.desired_image)) or (
         not cv.requested_image
         and cv.requested_version
         and cv.requested_version != cv.desired_version

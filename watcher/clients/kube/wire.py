@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 import msgspec
 
 from watcher.core.cluster import (
+    CertExpiry,
     Condition,
     MachineConfig,
     MachineOsConfig,
@@ -84,6 +85,12 @@ class PoolSpec(Wire, frozen=True):
     configuration: PoolConfiguration = PoolConfiguration()
 
 
+class CertExpiryWire(Wire, frozen=True):
+    bundle: str = ""
+    subject: str = ""
+    expiry: datetime | None = None
+
+
 class PoolStatus(Wire, frozen=True):
     configuration: Named = Named()
     observed_generation: int = 0
@@ -93,6 +100,7 @@ class PoolStatus(Wire, frozen=True):
     unavailable_machine_count: int = 0
     degraded_machine_count: int = 0
     conditions: list[ConditionWire] | None = None
+    cert_expirys: list[CertExpiryWire] | None = None
 
 
 class PoolWire(Wire, frozen=True):
@@ -242,6 +250,11 @@ def pool(wire: PoolWire) -> Pool:
         unavailable_count=status.unavailable_machine_count,
         degraded_count=status.degraded_machine_count,
         conditions=conditions_of(status.conditions),
+        cert_expiries=tuple(
+            CertExpiry(bundle=c.bundle, subject=c.subject, expiry=c.expiry)
+            for c in status.cert_expirys or ()
+            if c.expiry
+        ),
     )
 
 
