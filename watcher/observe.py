@@ -1,28 +1,23 @@
 """Put together all that decides about one pool: cluster, release, recipe and memory."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from watcher.ancestry import Ancestry
+from watcher.bases import architectures, base_of, is_on, lineage_of, of_release
 from watcher.core import genuine, lineage, mco
-from watcher.core.cluster import ClusterView, MachineConfig, Pool
+from watcher.core.cluster import ClusterView, Pool
 from watcher.core.drift import MAX_AGE, Observation, RecipeBroken, RecipeSeen, Running
-from watcher.core.facts import ClusterName, Digest, Malformed, PoolName, Pullspec
+from watcher.core.facts import ClusterName, Digest, Malformed, PoolName
 from watcher.core.genuine import Proof, Ruling, Verdict, Verify
-from watcher.core.images import Payload
-from watcher.core.lineage import Lineage
 from watcher.core.order import OtherPool
 from watcher.core.recipe import Recipe, build_key
 from watcher.core.release import (
     Base,
-    NeedsLabels,
-    NeedsPayload,
     ReleaseState,
     UnknownBase,
-    effective_stream,
-    expected_base,
     release_state,
 )
 from watcher.core.update import Update
@@ -80,7 +75,7 @@ class PoolObserver:
             release = release_state(view.cluster_version)
         except Malformed as error:
             return Unseen(f"ClusterVersion names its release wrongly: {error}")
-        base = await self._base(view, seen, release)
+        base = await base_of(self.images.seen_from(view.cluster), view, seen, release)
         ruling = await self._genuine(view, release, base, fresh=fresh)
         return await self._observation(view, seen, release, base, ruling, configured.recipe)
 
@@ -97,8 +92,8 @@ class PoolObserver:
         version = release.desired.version
         would_win = mco.winner_if_applied(view, pool, version=version)
         owners = (c.meta.name for c in view.machine_os_configs.values() if c.pool == pool.name)
-        architectures = _architectures(view, pool)
-        mine = await self._recipe(recipe, base, architectures)
+        built_for = architectures(view, pool)
+        mine = await self._recipe(recipe, base, built_for)
         return Observation(
             cluster=view.cluster,
             pool=pool,
@@ -107,7 +102,7 @@ class PoolObserver:
             genuine=ruling,
             base=base,
             recipe=mine,
-            running=_of_release(await self._running(view, pool, version, architectures[:1]), base),
+            running=of_release(await self._running(view, pool, version, built_for[:1]), base),
             would_win=would_win.meta.name if would_win else "",
             our_name=mco.override_name(pool.name),
             also_hit=mco.also_hit(view, pool, version=version),
@@ -117,7 +112,7 @@ class PoolObserver:
             stock_by=said.get(lineage.STOCK_BY, ""),
             paused_for=said.get(lineage.PAUSED_FOR, "") if pool.paused else "",
             refused=await self._refused(view.cluster, pool),
-            architectures=architectures,
+            architectures=built_for,
             release_seen_at=await self.store.first_seen(
                 f"release:{release.desired.image.digest}", view.observed_at
             ),
@@ -164,8 +159,8 @@ class PoolObserver:
             if now - view.observed_at > MAX_AGE:
                 return replace(nothing, problem=f"{cluster} was not seen for too long")
             release = release_state(view.cluster_version)
-            base = await self._base(view, pool, release)
-            architecture = _architectures(view, pool)[:1]
+            base = await base_of(self.images.seen_from(view.cluster), view, pool, release)
+            architecture = architectures(view, pool)[:1]
             running = await self._running(view, pool, release.desired.version, architecture)
         except KeyError:
             return replace(nothing, problem=f"cluster {cluster} is not looked at here")
@@ -212,34 +207,6 @@ class PoolObserver:
                 return None, f"{job.id} is {job.state}: {job.ended_because}"
         return None, ""
 
-    async def _base(
-        self, view: ClusterView, pool: Pool, release: ReleaseState
-    ) -> Base | UnknownBase:
-        images = self.images.seen_from(view.cluster)
-        payload: Payload | None = None
-        labels: dict[Pullspec, Mapping[str, str]] = {}
-        while True:
-            found = expected_base(view, pool, release, payload, labels)
-            try:
-                match found:
-                    case NeedsPayload(image):
-                        assert payload is None, "it was given"
-                        payload = await images.payload(image)
-                    case NeedsLabels(missing):
-                        assert not labels.keys() & set(missing), "they were given"
-                        labels |= await self._labels(images, missing, *_architectures(view, pool))
-                    case _:
-                        return found
-            except Refused as error:
-                return UnknownBase(f"release {release.desired.version} cannot be read: {error}")
-
-    async def _labels(
-        self, images: Images, missing: Sequence[Pullspec], architecture: str, *others: str
-    ) -> dict[Pullspec, Mapping[str, str]]:
-        """Read labels of OS images: they are the same for each architecture."""
-        read = await asyncio.gather(*(images.facts(image, architecture) for image in missing))
-        return {image: facts.labels for image, facts in zip(missing, read, strict=True)}
-
     async def _genuine(
         self,
         view: ClusterView,
@@ -266,7 +233,7 @@ class PoolObserver:
         )
 
     async def _recipe(
-        self, name: str, base: Base | UnknownBase, architectures: tuple[str, ...]
+        self, name: str, base: Base | UnknownBase, built_for: tuple[str, ...]
     ) -> RecipeSeen | RecipeBroken:
         try:
             recipe = await asyncio.to_thread(self.load_recipe, name)
@@ -278,7 +245,7 @@ class PoolObserver:
             key = build_key(
                 base=base.image.digest,
                 recipe=recipe.digest,
-                platforms=platforms(architectures),
+                platforms=platforms(built_for),
                 builder_options={"builder": builder, "target": str(recipe.target)},
             )
         return RecipeSeen(name=name, digest=recipe.digest, build_key=key)
@@ -293,33 +260,8 @@ class PoolObserver:
             machine_config=won.meta.name,
             image=won.os_image_url,
             ours=won.meta.name == mco.override_name(pool.name),
-            lineage=await self._lineage(view, pool, won, architecture),
+            lineage=await lineage_of(self.ancestry, view, pool, won, architecture),
         )
-
-    async def _lineage(
-        self,
-        view: ClusterView,
-        pool: Pool,
-        override: MachineConfig,
-        architecture: tuple[str, ...],
-    ) -> Lineage:
-        if override.meta.name == mco.override_name(pool.name):
-            written = lineage.from_annotations(override.meta.annotations)
-            spoken_of = override.meta.annotations.get(lineage.IMAGE)
-            # Somebody may have edited the image and left our annotations as they were.
-            if written.base is not None and spoken_of == override.os_image_url:
-                return written
-        try:
-            found = await self.ancestry.of(
-                Pullspec(override.os_image_url),
-                *architecture,
-                cluster=view.cluster,
-                cluster_version=view.cluster_version,
-                stream=effective_stream(view, pool),
-            )
-            return found.lineage
-        except (Refused, Malformed):
-            return Lineage()  # nobody knows: the decision says so
 
     async def _refused(self, cluster: ClusterName, pool: Pool) -> Mapping[str, str]:
         on_cluster = dict.fromkeys(
@@ -340,29 +282,10 @@ class PoolObserver:
         return {}
 
 
-def _architectures(view: ClusterView, pool: Pool) -> tuple[str, ...]:
-    """Return those of the pool's nodes; where it has none yet, those it may get."""
-    nodes = mco.nodes_of(view, pool.name) or view.nodes.values()
-    return tuple(sorted({n.architecture for n in nodes if n.architecture})) or ("amd64",)
-
-
-def _of_release(running: Running | None, base: Base | UnknownBase) -> Running | None:
-    """One base may be in several releases. Where it is the cluster's own it is of that release, and
-    neither newer nor older, whichever of them somebody wrote down or the search met first."""
-    if running is None or not isinstance(base, Base) or not _is_on(running, base):
-        return running
-    said = replace(running.lineage, release_version=base.release.version)
-    return replace(running, lineage=said)
-
-
-def _is_on(running: Running, base: Base | UnknownBase) -> bool:
-    return isinstance(base, Base) and running.lineage.base == base.image.digest
-
-
 def _has_base(running: Running | None, base: Base | UnknownBase, release: ReleaseState) -> bool:
     if running is None:  # the stock image comes with the release itself
         return release.completed
-    return _is_on(running, base)
+    return is_on(running, base)
 
 
 def _settled_since(pool: Pool) -> datetime | None:

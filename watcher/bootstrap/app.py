@@ -148,14 +148,15 @@ async def watching(
         tasks = [group.create_task(app.clusters[name].run()) for name in clusters]
         try:
             for name in clusters:
-                await _synced(app.clusters[name], seconds)
+                await synced(app.clusters[name], seconds)
             yield
         finally:
             for task in tasks:
                 task.cancel()
 
 
-async def _synced(cluster: KubeCluster, seconds: float) -> None:
+async def synced(cluster: KubeCluster, seconds: float = SYNC_SECONDS) -> None:
+    """Wait until a cluster knows everything; raise Transient if it does not in time."""
     try:
         async with asyncio.timeout(seconds):
             await cluster.synced()

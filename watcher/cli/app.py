@@ -5,7 +5,13 @@ from typing import Annotated
 
 import typer
 
-from watcher.cli import doctor_commands, release_commands, timing_commands
+from watcher.cli import (
+    doctor_commands,
+    drift_command,
+    lint_command,
+    release_commands,
+    timing_commands,
+)
 from watcher.cli.options import BoundTo, Config, Output, PoolName, Reason, UpdateId, Yes
 from watcher.cli.output import Format
 
@@ -237,7 +243,11 @@ for command in timing_commands.COMMANDS:
     app.command()(command)
 
 
-for name, answer in release_commands.COMMANDS.items():
+for name, answer in {
+    **drift_command.COMMANDS,
+    **lint_command.COMMANDS,
+    **release_commands.COMMANDS,
+}.items():
     app.command(name)(answer)
 
 

@@ -1,0 +1,50 @@
+"""The command `relayer drift` and its options."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from watcher.cli.options import Config, Output
+from watcher.cli.output import Format
+
+
+def drift(
+    ctx: typer.Context,
+    files: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--from",
+            metavar="PATH",
+            help="A must-gather, or what `oc get clusterversion,mcp,mc,nodes -o yaml` printed; "
+            "may be given several times. Nothing else is asked then.",
+            show_default=False,
+        ),
+    ] = None,
+    cluster: Annotated[
+        str, typer.Option("--cluster", metavar="NAME", help="This one only.", show_default=False)
+    ] = "",
+    registry: Annotated[
+        bool,
+        typer.Option("--registry", help="With --from: ask registries and the update service too."),
+    ] = False,
+    config: Config = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Show how far behind every pool is, why, and what it blocks.
+
+    Of the configured clusters, or of files: then nothing is needed but these.
+    """
+    from watcher.cli import drift as work
+    from watcher.cli import running
+
+    paths = list(files or [])
+    running.carry_out(
+        ctx,
+        config,
+        lambda s: work.drift(s, paths, output, cluster=cluster, registry=registry),
+    )
+
+
+COMMANDS: Mapping[str, Callable[..., None]] = {"drift": drift}

@@ -1,0 +1,221 @@
+"""Every pool of every cluster surveyed: what had to be asked outside, then `core/survey`.
+
+Works on a view alone where registries cannot be asked: what only they know stays unknown, and the
+finding says so.
+"""
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from watcher.ancestry import Ancestry, Graphs
+from watcher.bases import architectures, base_of, lineage_of
+from watcher.core import graph, mco, os_version
+from watcher.core.cluster import ClusterVersion, ClusterView, MachineConfig, Pool
+from watcher.core.drift import RecipeBroken, RecipeSeen
+from watcher.core.facts import ClusterName, Malformed, Pullspec
+from watcher.core.graph import Graph
+from watcher.core.images import VERSION, ImageFacts, Payload
+from watcher.core.lag import Lag, lag
+from watcher.core.lineage import Lineage
+from watcher.core.recipe import Recipe
+from watcher.core.release import Base, ReleaseState, UnknownBase, effective_stream, release_state
+from watcher.core.state import Finding
+from watcher.core.survey import Known, Survey
+from watcher.ports import Images, OutsideError, Refused
+from watcher.settings import Settings
+
+LoadRecipe = Callable[[str], Recipe]
+
+
+class Offline:
+    """Registries that nobody may ask: for files of a cluster that is somewhere else."""
+
+    def seen_from(self, cluster: ClusterName) -> "Offline":
+        """See `ports.Images`."""
+        return self
+
+    async def payload(self, release: Pullspec) -> Payload:
+        """See `ports.Images`."""
+        raise Refused("registries are not asked for files; --registry asks them")
+
+    async def facts(self, image: Pullspec, architecture: str = "amd64") -> ImageFacts:
+        """See `ports.Images`."""
+        raise Refused("registries are not asked for files; --registry asks them")
+
+    async def exists(self, image: Pullspec) -> bool:
+        """See `ports.Images`."""
+        return True
+
+    async def check_pullable(self, image: Pullspec, pull_secret: bytes) -> None:
+        """See `ports.Images`."""
+
+    async def graph(
+        self, *, url: str, channel: str, architecture: str, version: str = ""
+    ) -> graph.SeenGraph:
+        """See `ancestry.Graphs`."""
+        raise Refused("the update service is not asked for files; --registry asks it")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surveyor:
+    settings: Settings
+    images: Images
+    graphs: Graphs
+    load_recipe: LoadRecipe | None = None
+    """None: recipes are not compared."""
+
+    async def survey(self, view: ClusterView, *, now: datetime) -> tuple[Finding, ...]:
+        """Return the finding of each pool. Raise nothing of the ports: it is part of a finding."""
+        return Survey(view.cluster).of(view, await self.known(view), now=now)
+
+    async def known(self, view: ClusterView) -> Known:
+        """Ask outside for all that the pools of a cluster need."""
+        recipes = await self._recipes(view)
+        if view.cluster_version is None:
+            why = "; ".join(view.problems) or "there is no ClusterVersion"
+            return Known(problem=why, recipes=recipes)
+        if why := _without_sources(view):
+            return Known(problem=why, recipes=recipes)
+        try:
+            release = release_state(view.cluster_version)
+        except Malformed as error:
+            why = f"ClusterVersion names its release wrongly: {error}"
+            return Known(problem=why, recipes=recipes)
+        bases = await self._bases(view, release)
+        winners = _winners(view, release)
+        lineages: dict[str, Lineage] = {}
+        # Ours first: what is written on them is known even where registries cannot be asked.
+        for pool, won in sorted(winners, key=lambda one: not _is_ours(*one)):
+            if won.os_image_url not in lineages:
+                lineages[won.os_image_url] = await self._lineage(view, pool, won)
+        return Known(
+            release=release,
+            bases=bases,
+            lineages=lineages,
+            recipes=recipes,
+            lags=await self._lags(view, view.cluster_version, bases, winners, lineages),
+            unpullable=await self._unpullable(view, lineages),
+        )
+
+    async def _unpullable(self, view: ClusterView, named: Iterable[str]) -> dict[str, str]:
+        """Images that their registry says it does not have; what cannot be asked is not said."""
+        images = self.images.seen_from(view.cluster)
+        found: dict[str, str] = {}
+        for name in named:
+            try:
+                if not await images.exists(Pullspec(name)):
+                    found[name] = f"{name} is not in its registry"
+            except (OutsideError, Malformed):
+                continue
+        return found
+
+    async def _recipes(self, view: ClusterView) -> Mapping[str, RecipeSeen | RecipeBroken]:
+        found: dict[str, RecipeSeen | RecipeBroken] = {}
+        for pool in self.settings.pools:
+            if pool.cluster != view.cluster or self.load_recipe is None:
+                continue
+            try:
+                recipe = await asyncio.to_thread(self.load_recipe, pool.recipe)
+                found[pool.pool] = RecipeSeen(name=pool.recipe, digest=recipe.digest, build_key="")
+            except (Refused, Malformed) as error:
+                found[pool.pool] = RecipeBroken(pool.recipe, str(error))
+        return found
+
+    async def _bases(
+        self, view: ClusterView, release: ReleaseState
+    ) -> dict[str, Base | UnknownBase]:
+        images = self.images.seen_from(view.cluster)
+        found: dict[str, Base | UnknownBase] = {}
+        for pool in view.pools.values():
+            stream = effective_stream(view, pool)
+            if stream in found:
+                continue
+            try:
+                found[stream] = await base_of(images, view, pool, release)
+            except OutsideError as error:
+                found[stream] = UnknownBase(str(error))
+        return found
+
+    async def _lineage(self, view: ClusterView, pool: Pool, won: MachineConfig) -> Lineage:
+        ancestry = Ancestry(self.images, self.graphs, graph_url=self.settings.release.graph_url)
+        try:
+            found = await lineage_of(ancestry, view, pool, won, architectures(view, pool)[:1])
+        except OutsideError:
+            return Lineage()
+        return found
+
+    async def _lags(
+        self,
+        view: ClusterView,
+        cv: ClusterVersion,
+        bases: Mapping[str, Base | UnknownBase],
+        winners: list[tuple[Pool, MachineConfig]],
+        lineages: Mapping[str, Lineage],
+    ) -> dict[str, Lag]:
+        if not winners:
+            return {}
+        seen = await self._graph(cv)
+        found: dict[str, Lag] = {}
+        for pool, won in winners:
+            had, base = lineages[won.os_image_url], bases.get(effective_stream(view, pool))
+            if isinstance(base, Base) and had.base == base.image.digest:
+                found[pool.meta.name] = Lag(minors=0, releases=0, days=0)
+            elif had.release_version:
+                built = os_version.parse(had.os_version)
+                newest = await self._built(view, base) if built else None
+                found[pool.meta.name] = lag(
+                    had.release_version,
+                    behind=cv.desired_version,
+                    graph=seen,
+                    cluster_version=cv,
+                    built=(built, newest) if built and newest else None,
+                )
+        return found
+
+    async def _graph(self, cv: ClusterVersion) -> Graph | None:
+        if not cv.channel:
+            return None
+        try:
+            seen = await self.graphs.graph(
+                url=self.settings.release.graph_url or cv.upstream or graph.PUBLIC,
+                channel=cv.channel,
+                architecture=graph.architecture_of(cv),
+                version=cv.desired_version,
+            )
+        except OutsideError:
+            return None  # the cluster's own list counts then, and the lag says that it does
+        return seen.graph
+
+    async def _built(
+        self, view: ClusterView, base: Base | UnknownBase | None
+    ) -> os_version.OsVersion | None:
+        if not isinstance(base, Base):
+            return None
+        try:
+            facts = await self.images.seen_from(view.cluster).facts(base.image)
+        except OutsideError:
+            return None
+        return os_version.parse(facts.labels.get(VERSION, ""))
+
+
+def _without_sources(view: ClusterView) -> str:
+    """Why nobody can know which images pools get; empty where MachineConfigs were read."""
+    sources = {name for pool in view.pools.values() for name in pool.spec_sources}
+    if view.machine_configs and (not sources or sources & view.machine_configs.keys()):
+        return ""
+    why = "no MachineConfig could be read, so nobody knows which image it gets"
+    return "; ".join([why, *view.problems])
+
+
+def _is_ours(pool: Pool, won: MachineConfig) -> bool:
+    return won.meta.name == mco.override_name(pool.name)
+
+
+def _winners(view: ClusterView, release: ReleaseState) -> list[tuple[Pool, MachineConfig]]:
+    """Pools with the override that they get."""
+    version = release.desired.version
+    speaking = [mc for mc in view.machine_configs.values() if mc.os_image_url]
+    found = ((pool, mco.winner(pool, speaking, version=version)) for pool in view.pools.values())
+    return [(pool, won) for pool, won in found if won is not None and not mco.is_generated(won)]
