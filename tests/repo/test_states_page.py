@@ -1,23 +1,52 @@
-"""The page about states names every state and every flag, and nothing else."""
+"""The page about states: every state and flag as the code has them, and the JSON's names."""
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
+from tests.unit.test_classify import of
+from watcher.cli.drift import row
+from watcher.core.classify import BY_MCO, BY_SOMEBODY, BY_US
 from watcher.core.state import Flag, State
 
 PAGE = (Path(__file__).parents[2] / "docs/states.md").read_text()
-STATES, FLAGS = PAGE.split("| flag |", 1)
+STATES = PAGE.partition("## States")[2].partition("## Flags")[0]
+FLAGS = PAGE.partition("## Flags")[2].partition("## JSON")[0]
+SHOWN: Any = json.loads(PAGE.partition("```json\n")[2].partition("```")[0])
 
 
-def first_cells(part: str) -> list[str]:
-    return re.findall(r"^\| `([a-z-]+)` \|", part, re.MULTILINE)
+def test_the_table_has_exactly_the_states_in_order() -> None:
+    rows = re.findall(r"^\| \[([a-z-]+)\]\(#([a-z-]+)\) \| .+ \| .+ \|$", PAGE, re.MULTILINE)
+    assert rows == [(str(state), str(state)) for state in State]
 
 
-def test_every_state_has_a_row_with_what_to_do() -> None:
-    assert sorted(first_cells(STATES)) == sorted(map(str, State))
-    rows = [line for line in STATES.splitlines() if line.startswith("| `")]
-    assert all(len([cell for cell in row.split(" | ") if cell.strip()]) == 4 for row in rows)
+def test_each_state_has_its_evidence_and_what_to_do() -> None:
+    sections = re.findall(r"^### (\S+)\n\n(.*?)(?=^### |\Z)", STATES, re.MULTILINE | re.DOTALL)
+    assert [name for name, _ in sections] == [str(state) for state in State]
+    for name, text in sections:
+        assert re.search(r"^Evidence: .", text, re.MULTILINE), name
+        assert re.search(r"^To do: .", text, re.MULTILINE), name
 
 
-def test_every_flag_has_a_row() -> None:
-    assert sorted(first_cells(FLAGS)) == sorted(map(str, Flag))
+def test_the_precedence_names_every_state() -> None:
+    said = PAGE.partition("the first of these counts:")[2].partition("| state |")[0]
+    assert set(re.findall(r"`([a-z-]+)`", said)) == set(State)
+
+
+def test_the_flags_are_exactly_those_of_the_code() -> None:
+    rows = re.findall(r"^\| ([a-z-]+) \| .+ \| .+ \| .+ \|$", FLAGS, re.MULTILINE)
+    assert rows[1:] == [str(flag) for flag in Flag]
+
+
+def test_the_json_that_is_shown_has_the_names_that_there_are() -> None:
+    [shown] = SHOWN["clusters"][0]["pools"]
+    made = row(of())
+    assert list(shown) == list(made)
+    for name in ("base", "override", "lag", "nodes"):
+        assert list(shown[name]) == list(made[name]), name
+
+
+def test_who_can_have_made_an_override_is_said() -> None:
+    said = PAGE.partition("`override.by` is ")[2].partition(".")[0]
+    assert re.findall(r"`([a-z-]+)`", said) == [BY_US, BY_MCO, BY_SOMEBODY]

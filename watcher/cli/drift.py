@@ -41,8 +41,8 @@ async def drift(
         output.as_json({"clusters": rows})
     else:
         _print(found)
-    # Nothing seen is not nothing wrong.
-    return Code.OK if all(row["pools"] for row in rows) else Code.UNREACHABLE
+    # Nothing seen is not nothing wrong. Of files it was told which of them are missing.
+    return Code.OK if paths or all(row["pools"] for row in rows) else Code.UNREACHABLE
 
 
 @asynccontextmanager
@@ -51,7 +51,7 @@ async def _views(
 ) -> AsyncIterator[tuple[Surveyor, Sequence[ClusterView]]]:
     if paths:
         views = [v for v in _read(paths) if not cluster or v.cluster == cluster]
-        if not views:
+        if not any(view.pools for view in views):
             raise Usage("no cluster in these files: they need its clusterversion and mcp at least")
         if not registry:
             nobody = Offline()
