@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import tarfile
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -45,7 +46,7 @@ def _meta(name: str, version: int = 100, **more: Any) -> Document:
         "generation": 2,
         "name": name,
         "resourceVersion": str(version),
-        "uid": f"00000000-0000-4000-8000-{abs(hash(name)) % 10**12:012d}",
+        "uid": f"00000000-0000-4000-8000-{zlib.crc32(name.encode()):012d}",
         **more,
     }
 
@@ -191,14 +192,11 @@ def node(name: str = "worker-0", *, role: str = "worker") -> Document:
         "metadata": _meta(name, annotations=annotations, labels=labels),
         "spec": {"providerID": f"aws:///us-east-1a/{name}"},
         "status": {
-            "addresses": [{"address": "10.0.0.1", "type": "InternalIP"}],
-            "allocatable": {"cpu": "7500m", "memory": "30Gi", "pods": "250"},
             "capacity": {"cpu": "8", "memory": "32Gi", "pods": "250"},
             "conditions": conditions,
             "images": images,
             "nodeInfo": {
                 "architecture": "amd64",
-                "bootID": "1",
                 "kernelVersion": "5.14.0",
                 "kubeletVersion": "v1.29.6+aba1e8d",
                 "osImage": "Red Hat Enterprise Linux CoreOS 416.94.202407081958-0",
@@ -266,12 +264,8 @@ def secret() -> Document:
 
 
 def pod() -> Document:
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": _meta("p", namespace="default"),
-        "spec": {"containers": [{"name": "c", "image": "x"}]},
-    }
+    meta, spec = _meta("p", namespace="default"), {"containers": [{"name": "c", "image": "x"}]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
 
 
 def everything(version: str = "4.16.3", *, cluster_id: str = "11111111-aaaa") -> list[Document]:
@@ -318,12 +312,8 @@ class Oc:
 
 
 def as_list(objects: Iterable[Document]) -> Document:
-    return {
-        "apiVersion": "v1",
-        "items": list(objects),
-        "kind": "List",
-        "metadata": {"resourceVersion": ""},
-    }
+    meta = {"resourceVersion": ""}
+    return {"apiVersion": "v1", "items": list(objects), "kind": "List", "metadata": meta}
 
 
 def gathered(objects: Iterable[Document], *, image: str = IMAGE_DIRECTORY) -> dict[str, str]:
@@ -404,7 +394,7 @@ def big_must_gather(directory: Path, *, nodes: int, machine_configs: int, pools:
 
 def _yaml(document: Document) -> str:
     dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-    said: str = yaml.dump(
-        json.loads(json.dumps(document)), Dumper=dumper, width=10**9, allow_unicode=True
-    )
+    # By way of JSON: what two objects share would become an alias.
+    plain = json.loads(json.dumps(document))
+    said: str = yaml.dump(plain, Dumper=dumper, width=10**9, allow_unicode=True)
     return said

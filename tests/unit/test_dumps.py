@@ -228,6 +228,13 @@ def test_else_the_newest_file_says_it_and_never_later_than_now(tmp_path: Path) -
     assert only(never).observed_at == NOW
 
 
+def test_a_file_of_1970_says_no_time(tmp_path: Path) -> None:
+    """So do reproducible archives and some file systems write it."""
+    write(tmp_path, {"prod.yaml": Oc.yaml(*everything())})
+    os.utime(tmp_path / "prod.yaml", (0, 0))
+    assert only(tmp_path).observed_at == NOW
+
+
 def test_a_file_that_gave_nothing_says_no_time(tmp_path: Path) -> None:
     write(tmp_path, {"prod.yaml": Oc.yaml(*everything()), "broken.yaml": "kind: Node\n"})
     os.utime(tmp_path / "prod.yaml", (1_790_000_000, 1_790_000_000))
