@@ -148,7 +148,7 @@ class Ancestry:
                 return
             try:
                 seen = await self._graphs.graph(
-                    url=self._graph_url or (cv.upstream if cv else "") or graph.PUBLIC,
+                    url=graph.service_of(cv, self._graph_url),
                     channel=channel,
                     architecture=graph.architecture_of(cv, (search.facts.architecture,)),
                     version=cv.desired_version if cv and channel == cv.channel else "",

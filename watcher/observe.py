@@ -253,8 +253,8 @@ class PoolObserver:
     async def _running(
         self, view: ClusterView, pool: Pool, version: str, architecture: tuple[str, ...]
     ) -> Running | None:
-        won = mco.winner(pool, view.machine_configs.values(), version=version)
-        if won is None or mco.is_generated(won):
+        won = mco.overriding(pool, view.machine_configs.values(), version=version)
+        if won is None:
             return None
         return Running(
             machine_config=won.meta.name,
@@ -295,8 +295,8 @@ def _settled_since(pool: Pool) -> datetime | None:
 def _beneath(view: ClusterView, pool: Pool, version: str) -> str:
     name = mco.override_name(pool.name)
     others = (mc for mc in view.machine_configs.values() if mc.meta.name != name)
-    won = mco.winner(pool, others, version=version)
-    return won.meta.name if won and not mco.is_generated(won) else ""
+    won = mco.overriding(pool, others, version=version)
+    return won.meta.name if won else ""
 
 
 def _why_unseen(view: ClusterView, pool: str) -> str:

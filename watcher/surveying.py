@@ -85,11 +85,13 @@ class Surveyor:
             return Known(problem=why, recipes=recipes)
         bases = await self._bases(view, release)
         winners = _winners(view, release)
+        # One for all: what did not answer one search is not waited for by the next.
+        ancestry = Ancestry(self.images, self.graphs, graph_url=self.settings.release.graph_url)
         lineages: dict[str, Lineage] = {}
         # Ours first: what is written on them is known even where registries cannot be asked.
         for pool, won in sorted(winners, key=lambda one: not _is_ours(*one)):
             if won.os_image_url not in lineages:
-                lineages[won.os_image_url] = await self._lineage(view, pool, won)
+                lineages[won.os_image_url] = await _lineage(ancestry, view, pool, won)
         return Known(
             release=release,
             bases=bases,
@@ -138,14 +140,6 @@ class Surveyor:
                 found[stream] = UnknownBase(str(error))
         return found
 
-    async def _lineage(self, view: ClusterView, pool: Pool, won: MachineConfig) -> Lineage:
-        ancestry = Ancestry(self.images, self.graphs, graph_url=self.settings.release.graph_url)
-        try:
-            found = await lineage_of(ancestry, view, pool, won, architectures(view, pool)[:1])
-        except OutsideError:
-            return Lineage()
-        return found
-
     async def _lags(
         self,
         view: ClusterView,
@@ -179,7 +173,7 @@ class Surveyor:
             return None
         try:
             seen = await self.graphs.graph(
-                url=self.settings.release.graph_url or cv.upstream or graph.PUBLIC,
+                url=graph.service_of(cv, self.settings.release.graph_url),
                 channel=cv.channel,
                 architecture=graph.architecture_of(cv),
                 version=cv.desired_version,
@@ -200,6 +194,15 @@ class Surveyor:
         return os_version.parse(facts.labels.get(VERSION, ""))
 
 
+async def _lineage(
+    ancestry: Ancestry, view: ClusterView, pool: Pool, won: MachineConfig
+) -> Lineage:
+    try:
+        return await lineage_of(ancestry, view, pool, won, architectures(view, pool)[:1])
+    except OutsideError:
+        return Lineage()
+
+
 def _without_sources(view: ClusterView) -> str:
     """Why nobody can know which images pools get; empty where MachineConfigs were read."""
     sources = {name for pool in view.pools.values() for name in pool.spec_sources}
@@ -217,5 +220,6 @@ def _winners(view: ClusterView, release: ReleaseState) -> list[tuple[Pool, Machi
     """Pools with the override that they get."""
     version = release.desired.version
     speaking = [mc for mc in view.machine_configs.values() if mc.os_image_url]
-    found = ((pool, mco.winner(pool, speaking, version=version)) for pool in view.pools.values())
-    return [(pool, won) for pool, won in found if won is not None and not mco.is_generated(won)]
+    pools = view.pools.values()
+    found = ((pool, mco.overriding(pool, speaking, version=version)) for pool in pools)
+    return [(pool, won) for pool, won in found if won is not None]

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from watcher.cli import doctor, reach
 from watcher.cli.doctor_cluster import ClusterSteps, Common, concerned, configured_logins
@@ -25,7 +25,7 @@ from watcher.findings import Finding, Level
 from watcher.settings import Settings
 
 if TYPE_CHECKING:
-    from watcher.ports import Cluster
+    pass
 
 WIDTH = 36
 
@@ -141,8 +141,7 @@ async def _ruling(
     assert cluster.cluster is not None
     assert cluster.view is not None
     assert cluster.state is not None
-    # Of a cluster the search asks its view and its signatures alone.
-    seen = cast("Cluster", Seen(cluster.cluster, cluster.view))
+    seen = Seen(cluster.cluster, cluster.view)
     settings = cluster.common.settings.release
     async with Stores() as stores:
         signatures = GpgSignatures(
@@ -182,7 +181,7 @@ async def _asked(
     architecture = graph.architecture_of(version, [node.architecture for node in nodes])
     async with GraphClient.opened(answer_seconds=seconds) as client:
         seen = await client.graph(
-            url=said or version.upstream or graph.PUBLIC,
+            url=graph.service_of(version, said),
             channel=version.channel,
             architecture=architecture,
             version=version.desired_version,

@@ -94,7 +94,7 @@ async def _graph(at: Reach, cv: ClusterVersion, graphs: GraphClient) -> Graph | 
         return None
     try:
         answer = await graphs.graph(
-            url=at.release.graph_url or cv.upstream or graph.PUBLIC,
+            url=graph.service_of(cv, at.release.graph_url),
             channel=cv.channel,
             architecture=graph.architecture_of(cv),
             version=cv.desired_version,

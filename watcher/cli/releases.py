@@ -28,7 +28,7 @@ async def image_of(at: Reach, version: str, architecture: str = "") -> tuple[str
     wanted = architecture or graph.architecture_of(cv)
     where = f"ClusterVersion of {at.name}, " if cv else ""
     said = f"release {version} is not in {where}the update graph ({', '.join(channels)}; {wanted})"
-    url = at.release.graph_url or (cv.upstream if cv else "") or graph.PUBLIC
+    url = graph.service_of(cv, at.release.graph_url)
     found, error = await _in_graph(url, channels, wanted, version)
     if found is not None:
         return "the update graph", _image(found)

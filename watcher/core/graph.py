@@ -152,6 +152,11 @@ class SeenGraph:
     """Why there is no newer one; empty: it is fresh."""
 
 
+def service_of(cv: ClusterVersion | None, configured: str = "") -> str:
+    """Return the update service to ask: the configured one, the cluster's, else the public one."""
+    return configured or (cv.upstream if cv else "") or PUBLIC
+
+
 def architecture_of(cv: ClusterVersion | None, nodes: Collection[str] = ()) -> str:
     """Return the service's `arch`: ``multi`` for such a payload, else what the nodes are."""
     if cv is not None and cv.architecture.lower() == "multi":

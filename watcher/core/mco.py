@@ -117,6 +117,14 @@ def winner(
     return ordered[-1]
 
 
+def overriding(
+    pool: Pool, machine_configs: Iterable[MachineConfig], *, version: str
+) -> MachineConfig | None:
+    """Return the override that the pool gets; None where the release's own image wins."""
+    won = winner(pool, machine_configs, version=version)
+    return None if won is None or is_generated(won) else won
+
+
 def _ours(pool: Pool) -> MachineConfig:
     meta = Meta(name=override_name(pool.name), labels={ROLE: pool.name})
     return MachineConfig(meta=meta, os_image_url="ours-if-applied")

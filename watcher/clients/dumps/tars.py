@@ -9,14 +9,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from watcher.clients.registry.errors import BadContent, TooLarge
+from watcher.clients.registry.tar_blocks import (
+    BLOCK,
+    FILE_TYPES,
+    LONGEST_NAME,
+    WITHOUT_CONTENT,
+    check_sum,
+    number,
+    padded,
+    short_name,
+    text,
+)
 
-_BLOCK = 512
 _MAGIC = slice(257, 262)
-_LONGEST_NAME = 64 * 1024
-"""Bytes of a long name or a pax header; a path is at most 4 KiB on Linux."""
-_FILE_TYPES = frozenset(b"0\x007")
-_WITHOUT_CONTENT = frozenset(b"123456")
-"""Links, devices, directories, FIFOs: no content follows, whatever size is said."""
 _RECORD = re.compile(rb"(\d{1,6}) ([^=]{1,200})=")
 
 
@@ -39,19 +44,19 @@ def entries(chunks: Iterable[bytes]) -> Iterator[Entry]:
     """Give the regular files of an archive. Raise BadContent where it is none, or ends early."""
     source = _Bytes(chunks)
     long: dict[str, str] = {}
-    while any(header := source.read(_BLOCK, at_end=b"\0")):
-        _check_sum(header)
-        kind, size = header[156], _number(header[124:136])
+    while any(header := source.read(BLOCK, at_end=b"\0")):
+        check_sum(header)
+        kind, size = header[156], number(header[124:136])
         if kind in b"Lx":
-            long |= _long(kind, source.read(_padded(_bounded(size)))[:size])
+            long |= _long(kind, source.read(padded(_bounded(size)))[:size])
             continue
         if kind in b"gK":
-            source.skip(_padded(size))
+            source.skip(padded(size))
             continue
         size = _bounded_size(long.get("size"), size)
-        size = 0 if kind in _WITHOUT_CONTENT else size
-        parts = _parts(long.get("path") or _short_name(header))
-        if kind in _FILE_TYPES and parts:
+        size = 0 if kind in WITHOUT_CONTENT else size
+        parts = _parts(long.get("path") or short_name(header))
+        if kind in FILE_TYPES and parts:
             written = _time(long.get("mtime"), header)
             content = source.portion(size)
             yield Entry(parts, written, content)
@@ -59,7 +64,7 @@ def entries(chunks: Iterable[bytes]) -> Iterator[Entry]:
                 pass
         else:
             source.skip(size)
-        source.skip(_padded(size) - size)
+        source.skip(padded(size) - size)
         long = {}
 
 
@@ -100,14 +105,14 @@ class _Bytes:
 
 def _long(kind: int, content: bytes) -> dict[str, str]:
     if kind == ord("L"):
-        return {"path": _text(content)}
+        return {"path": text(content)}
     found, at = {}, 0
     while at < len(content) and content[at]:
         record = _RECORD.match(content, at)
         end = at + int(record.group(1)) if record else 0
         if record is None or not record.end() < end <= len(content):
             raise BadContent("the archive has a malformed pax header")
-        found[_text(record.group(2))] = _text(content[record.end() : end - 1])
+        found[text(record.group(2))] = text(content[record.end() : end - 1])
         at = end
     return found
 
@@ -119,8 +124,8 @@ def _parts(name: str) -> tuple[str, ...]:
 
 
 def _bounded(size: int) -> int:
-    if size > _LONGEST_NAME:
-        raise TooLarge(f"the archive has a name longer than the limit of {_LONGEST_NAME} bytes")
+    if size > LONGEST_NAME:
+        raise TooLarge(f"the archive has a name longer than the limit of {LONGEST_NAME} bytes")
     return size
 
 
@@ -134,37 +139,7 @@ def _bounded_size(said: str | None, size: int) -> int:
 
 def _time(said: str | None, header: bytes) -> float | None:
     try:
-        seconds = float(said) if said else float(_number(header[136:148]))
+        seconds = float(said) if said else float(number(header[136:148]))
     except (ValueError, BadContent):
         return None
     return seconds if seconds > 0 else None
-
-
-def _padded(size: int) -> int:
-    return -(-size // _BLOCK) * _BLOCK
-
-
-def _check_sum(block: bytes) -> None:
-    """The sum of all bytes with the field itself as blanks; ustar's only check."""
-    if sum(block) - sum(block[148:156]) + 8 * ord(" ") != _number(block[148:156]):
-        raise BadContent("the archive has a header with a wrong checksum")
-
-
-def _number(field: bytes) -> int:
-    """An octal number, or GNU's base-256 form with the high bit set; never negative."""
-    if field[0] == 0x80:
-        return int.from_bytes(field[1:])
-    text = field.split(b"\0", 1)[0].strip()
-    if not text or text.strip(b"01234567"):
-        raise BadContent("the archive has a header with a malformed number")
-    return int(text, 8)
-
-
-def _short_name(block: bytes) -> str:
-    name = _text(block[:100])
-    prefix = _text(block[345:500]) if block[257:263] == b"ustar\0" else ""
-    return f"{prefix}/{name}" if prefix else name
-
-
-def _text(field: bytes) -> str:
-    return field.split(b"\0", 1)[0].decode("utf-8", "replace")

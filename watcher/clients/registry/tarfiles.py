@@ -9,13 +9,17 @@ from collections.abc import Callable
 
 from watcher.clients.registry.errors import BadContent, TooLarge, clean
 from watcher.clients.registry.settings import Limits
-
-_BLOCK = 512
-_LONGEST_NAME = 64 * 1024
-"""Bytes of a long name or a pax header; a path is at most 4 KiB on Linux."""
-_FILE_TYPES = frozenset(b"0\x007")
-_WITHOUT_CONTENT = frozenset(b"123456")
-"""Links, devices, directories, FIFOs: no content follows, whatever size is said. As Go's reader."""
+from watcher.clients.registry.tar_blocks import (
+    BLOCK,
+    FILE_TYPES,
+    LONGEST_NAME,
+    WITHOUT_CONTENT,
+    check_sum,
+    number,
+    padded,
+    short_name,
+    text,
+)
 
 
 class TarFiles:
@@ -28,7 +32,7 @@ class TarFiles:
         self._limits = limits
         self._entries = 0
         self._skip = 0
-        self._need = _BLOCK
+        self._need = BLOCK
         self._then: Callable[[bytes], None] = self._header
         self._buffer = bytearray()
         self._name: str | None = None
@@ -72,28 +76,28 @@ class TarFiles:
         if not any(block):
             self.ended = True
             return
-        _check_sum(block)
+        check_sum(block)
         self._entries += 1
         if self._entries > self._limits.payload_entries:
             raise TooLarge(f"the archive has more than {self._limits.payload_entries} entries")
-        kind, size = block[156], _number(block[124:136])
+        kind, size = block[156], number(block[124:136])
         if kind in b"Lx":
-            self._collect(size, self._long_name if kind == ord("L") else self._pax, _LONGEST_NAME)
+            self._collect(size, self._long_name if kind == ord("L") else self._pax, LONGEST_NAME)
         elif kind in b"gK":
             self._pass_over(size)  # global headers and long link targets do not matter here
         else:
             self._entry(block, kind, size)
 
     def _entry(self, block: bytes, kind: int, size: int) -> None:
-        name = self._name if self._name is not None else _short_name(block)
+        name = self._name if self._name is not None else short_name(block)
         size = self._size if self._size is not None else size
-        size = 0 if kind in _WITHOUT_CONTENT else size
+        size = 0 if kind in WITHOUT_CONTENT else size
         self._name = self._size = None
         name = name.removeprefix("./").lstrip("/")
         if name not in self._wanted:
             self._pass_over(size)
             return
-        if kind not in _FILE_TYPES:
+        if kind not in FILE_TYPES:
             raise BadContent(f"{name} is not a regular file")
         if name in self.found:
             raise BadContent(f"{name} is there twice")
@@ -108,19 +112,19 @@ class TarFiles:
         """Read `size` bytes and their padding into memory, then call `then`."""
         if size > limit:
             raise TooLarge(f"an entry of {size} bytes, larger than the file limit of {limit}")
-        self._need, self._then = _padded(size), then
+        self._need, self._then = padded(size), then
         if not size:
             then(b"")
 
     def _pass_over(self, size: int) -> None:
-        self._skip = _padded(size)
+        self._skip = padded(size)
         self._expect_header()
 
     def _expect_header(self) -> None:
-        self._need, self._then = _BLOCK, self._header
+        self._need, self._then = BLOCK, self._header
 
     def _long_name(self, block: bytes) -> None:
-        self._name = _text(block)
+        self._name = text(block)
         self._expect_header()
 
     def _pax(self, block: bytes) -> None:
@@ -132,37 +136,6 @@ class TarFiles:
                     raise BadContent(f"the archive has an entry of size {clean(value)}")
                 self._size = int(value)
         self._expect_header()
-
-
-def _padded(size: int) -> int:
-    return -(-size // _BLOCK) * _BLOCK
-
-
-def _check_sum(block: bytes) -> None:
-    """The sum of all bytes with the field itself as blanks; ustar's only check."""
-    actual = sum(block) - sum(block[148:156]) + 8 * ord(" ")
-    if actual != _number(block[148:156]):
-        raise BadContent("the archive has a header with a wrong checksum")
-
-
-def _number(field: bytes) -> int:
-    """An octal number, or GNU's base-256 form with the high bit set; never negative."""
-    if field[0] == 0x80:
-        return int.from_bytes(field[1:])
-    text = field.split(b"\0", 1)[0].strip()
-    if not text or text.strip(b"01234567"):
-        raise BadContent("the archive has a header with a malformed number")
-    return int(text, 8)
-
-
-def _short_name(block: bytes) -> str:
-    name = _text(block[:100])
-    prefix = _text(block[345:500]) if block[257:263] == b"ustar\0" else ""
-    return f"{prefix}/{name}" if prefix else name
-
-
-def _text(field: bytes) -> str:
-    return field.split(b"\0", 1)[0].decode("utf-8", "replace")
 
 
 def _records(block: bytes) -> list[tuple[str, str]]:
