@@ -93,7 +93,7 @@ def _receiver(slack: SlackDouble, api: SlackApi, store: RedisStore, settings: An
         "cards": cards,
         "reading": reading,
     }
-    commands = Commands(store=store, clock=clock, **common)
+    commands = Commands(store=store, clock=clock, surveyed=lambda: (), **common)
     listener = ChatListener(command=commands, **common)
     team, app = slack.workspace.team_id, slack.workspace.app_id
     return Receiver(api=api, listener=listener, store=store, team=team, app_id=app)

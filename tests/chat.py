@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -32,6 +32,7 @@ from watcher.clients.store.redis_connect import from_url
 from watcher.clients.store.redis_store import RedisStore
 from watcher.core.approval import ApprovalRules
 from watcher.core.facts import ClusterName, PoolName
+from watcher.core.state import Surveyed
 from watcher.core.update import Policy, Update
 from watcher.core.update_events import UpdateState
 from watcher.directory import SettingsDirectory
@@ -207,18 +208,23 @@ def joined(
     *,
     wraps: Callable[[Listener], Listener] = lambda listener: listener,
     groups: Groups | None = None,
+    surveyed: Callable[[], Sequence[Surveyed]] = lambda: (),
 ) -> Chat:
     """Join everything, as the service does at its start."""
     clock = scene.clock
     directory = SettingsDirectory(settings=settings, store=store, clock=clock, groups=groups or api)
     people = People(store=store, clock=clock, directory=directory)
-    listener, cards = listener_of(store, scene, settings, people)
+    listener, cards = listener_of(store, scene, settings, people, surveyed)
     receiver = Receiver(api=api, listener=wraps(listener), store=store, team=TEAM, app_id=APP)
     return Chat(scene, settings, store, slack, api, people, cards, receiver.listener, receiver)
 
 
 def listener_of(
-    store: Store, scene: Scene, settings: Settings, people: People
+    store: Store,
+    scene: Scene,
+    settings: Settings,
+    people: People,
+    surveyed: Callable[[], Sequence[Surveyed]] = lambda: (),
 ) -> tuple[ChatListener, Cards]:
     """What decides about clicks, without any Slack."""
     clock = scene.clock
@@ -231,7 +237,7 @@ def listener_of(
         "cards": cards,
         "reading": Reading(settings, store),
     }
-    commands = Commands(store=store, clock=clock, **common)
+    commands = Commands(store=store, clock=clock, surveyed=surveyed, **common)
     return ChatListener(command=commands, **common), cards
 
 
@@ -359,6 +365,7 @@ async def a_chat(
     time_zone: str = "UTC",
     wraps: Callable[[Listener], Listener] = lambda listener: listener,
     looks: Callable[[Observer], Observer] = lambda observer: observer,
+    surveyed: Callable[[], Sequence[Surveyed]] = lambda: (),
     **said: Any,
 ) -> AsyncIterator[Chat]:
     """Chat on a store in memory, or on this server; `said` goes to the scene."""
@@ -376,5 +383,5 @@ async def a_chat(
         settings = settings_of(scene, people=people, time_zone=time_zone)
         if places:
             settings = with_places(settings, *places, policy=scene.policy)
-        made = joined(slack, api, store, scene, settings, wraps=wraps)
+        made = joined(slack, api, store, scene, settings, wraps=wraps, surveyed=surveyed)
         yield replace(made, prefix=prefix, logs=logs)

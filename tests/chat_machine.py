@@ -178,7 +178,7 @@ class Machine(Judge):
             "cards": Cards(self.settings, store, self.clock),
             "reading": Reading(self.settings, store),
         }
-        commands = Commands(store=store, clock=self.clock, **common)
+        commands = Commands(store=store, clock=self.clock, surveyed=lambda: (), **common)
         return ChatListener(command=commands, **common)
 
     def engine(self, update_id: str, dies_at: int | None = None) -> Flight:

@@ -13,6 +13,7 @@ from watcher.core.cluster import ClusterView, Pool
 from watcher.core.drift import Observation
 from watcher.core.facts import ClusterName, Digest, PoolName
 from watcher.core.jobs import Job, JobKind
+from watcher.core.silences import Silence
 from watcher.core.timing import Freeze
 from watcher.errors import Conflict, OutsideError, Refused, Transient
 from watcher.ports_images import Builder, BuildOrder, Images, Log, Signatures
@@ -106,6 +107,19 @@ class Change:
     """When a worker shall look at it next; None takes it out of the queue (it has ended)."""
     keep_lease: bool = False
     """With a fence: go on working on it under the same lease; `due_in_seconds` is ignored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backlog:
+    """The queue of one kind of job at one moment."""
+
+    waiting: int = 0
+    """In the queue and not leased, due or not."""
+    due: int = 0
+    """Of them those that a worker should have taken by now."""
+    leased: int = 0
+    oldest_due_seconds: float = 0.0
+    """For how long the first of the due ones has been due; 0 if none is."""
 
 
 class Store(Protocol):
@@ -216,6 +230,18 @@ class Store(Protocol):
 
     async def freezes(self) -> list[Freeze]:
         """All that were not lifted, ended ones too, by scope."""
+
+    async def silence(self, silence: Silence, audit: AuditEntry) -> None:
+        """Put it in force, in place of one with the same id; with its audit entry, in one step."""
+
+    async def unsilence(self, silence_id: str, audit: AuditEntry) -> bool:
+        """Lift one; False, and no audit entry, if there is none of this id."""
+
+    async def silences(self) -> list[Silence]:
+        """All that were not lifted, by id. Those that ended a day ago may be gone."""
+
+    async def backlog(self, now: datetime) -> Mapping[JobKind, Backlog]:
+        """How the queue stands, by kind of job; every kind is there."""
 
     async def handled(self, delivery: str) -> bool:
         """Whether something from outside that may come twice was dealt with within the hour."""

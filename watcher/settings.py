@@ -13,6 +13,7 @@ from watcher.core.digests import DigestTimes
 from watcher.core.facts import ClusterName, PoolName, Repository
 from watcher.core.letters import Asking, Route
 from watcher.core.update import Policy
+from watcher.settings_alerts import AlertSettings
 from watcher.settings_registry import RegistrySettings, ReleaseSettings
 
 
@@ -210,6 +211,7 @@ class Settings:
     """All that fit are followed; none fits: `slack.channel`."""
     digests: tuple[DigestSettings, ...] = ()
     notices: NoticeSettings = field(default_factory=NoticeSettings)
+    alerts: AlertSettings = field(default_factory=AlertSettings)
 
     @property
     def usual_place(self) -> str:

@@ -12,16 +12,17 @@ from datetime import datetime
 from watcher.ancestry import Ancestry, Graphs
 from watcher.bases import architectures, base_of, lineage_of
 from watcher.core import graph, mco, os_version
+from watcher.core.blocks import unmapped
 from watcher.core.cluster import ClusterVersion, ClusterView, MachineConfig, Pool
 from watcher.core.drift import RecipeBroken, RecipeSeen
 from watcher.core.facts import ClusterName, Malformed, Pullspec
 from watcher.core.graph import Graph
-from watcher.core.images import VERSION, ImageFacts, Payload
+from watcher.core.images import ImageFacts, Payload
 from watcher.core.lag import Lag, lag
 from watcher.core.lineage import Lineage
 from watcher.core.recipe import Recipe
 from watcher.core.release import Base, ReleaseState, UnknownBase, effective_stream, release_state
-from watcher.core.state import Finding
+from watcher.core.state import Surveyed
 from watcher.core.survey import Known, Survey
 from watcher.ports import Images, OutsideError, Refused
 from watcher.settings import Settings
@@ -66,9 +67,12 @@ class Surveyor:
     load_recipe: LoadRecipe | None = None
     """None: recipes are not compared."""
 
-    async def survey(self, view: ClusterView, *, now: datetime) -> tuple[Finding, ...]:
-        """Return the finding of each pool. Raise nothing of the ports: it is part of a finding."""
-        return Survey(view.cluster).of(view, await self.known(view), now=now)
+    async def survey(self, view: ClusterView, *, now: datetime) -> Surveyed:
+        """Survey a cluster once. Raise nothing of the ports: it is part of a finding."""
+        survey, known = Survey(view.cluster), await self.known(view)
+        findings = survey.of(view, known, now=now)
+        said = unmapped(view, survey.members())
+        return Surveyed.of(view, findings, said, asked_at=now)
 
     async def known(self, view: ClusterView) -> Known:
         """Ask outside for all that the pools of a cluster need."""
@@ -157,14 +161,12 @@ class Surveyor:
             if isinstance(base, Base) and had.base == base.image.digest:
                 found[pool.meta.name] = Lag(minors=0, releases=0, days=0)
             elif had.release_version:
-                built = os_version.parse(had.os_version)
-                newest = await self._built(view, base) if built else None
                 found[pool.meta.name] = lag(
                     had.release_version,
                     behind=cv.desired_version,
                     graph=seen,
                     cluster_version=cv,
-                    built=(built, newest) if built and newest else None,
+                    built=await self._built(view, pool, won.os_image_url, had, base),
                 )
         return found
 
@@ -183,15 +185,30 @@ class Surveyor:
         return seen.graph
 
     async def _built(
-        self, view: ClusterView, base: Base | UnknownBase | None
-    ) -> os_version.OsVersion | None:
+        self,
+        view: ClusterView,
+        pool: Pool,
+        image: str,
+        had: Lineage,
+        base: Base | UnknownBase | None,
+    ) -> tuple[os_version.OsVersion, os_version.OsVersion] | None:
+        """Return the versions of the OS image that it has and of the one that it should have."""
         if not isinstance(base, Base):
             return None
-        try:
-            facts = await self.images.seen_from(view.cluster).facts(base.image)
-        except OutsideError:
+        # Our own annotations do not say it; the image inherits it from its base.
+        built = os_version.parse(had.os_version or await self._os_version(view, pool, image))
+        if built is None:
             return None
-        return os_version.parse(facts.labels.get(VERSION, ""))
+        newest = os_version.parse(await self._os_version(view, pool, str(base.image)))
+        return (built, newest) if newest else None
+
+    async def _os_version(self, view: ClusterView, pool: Pool, image: str) -> str:
+        images, architecture = self.images.seen_from(view.cluster), architectures(view, pool)[:1]
+        try:
+            facts = await images.facts(Pullspec(image), *architecture)
+        except (OutsideError, Malformed):
+            return ""
+        return os_version.machine_os_of({}, facts.labels)
 
 
 async def _lineage(

@@ -33,6 +33,8 @@ from watcher.settings import (
     TokenSettings,
     WebSettings,
 )
+from watcher.surveying import Offline, Surveyor
+from watcher.surveys import Surveys
 from watcher.web import make_app
 
 ANN, BOB = "ann-has-a-long-token", "bob-has-a-long-token"
@@ -81,6 +83,13 @@ class Service:
             settings=self.settings, store=self.store, directory=self.directory, clock=self.clock
         )
         self.clusters = {PROD: WatchedCluster(self.scene)}
+        nobody = Offline()
+        self.surveys = Surveys(
+            views={name: cluster.view for name, cluster in self.clusters.items()},
+            surveyor=Surveyor(settings=self.settings, images=nobody, graphs=nobody),
+            clock=self.clock,
+            resync_seconds=300.0,
+        )
         observer = PoolObserver(
             settings=self.settings,
             clusters={PROD: self.scene.cluster},

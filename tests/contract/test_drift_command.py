@@ -116,7 +116,10 @@ async def test_the_json_has_the_documented_names(tmp_path: Path) -> None:
     [cluster] = said["clusters"]
     assert (cluster["version"], cluster["stage"]) == ("4.16.3", "completed")
     assert cluster["release"].startswith("quay.io/openshift-release-dev/ocp-release@sha256:")
-    assert list(cluster) == ["cluster", "version", "release", "stage", "problems", "pools"]
+    assert list(cluster) == [
+        *("cluster", "version", "release", "stage", "stage_sentence", "problems", "blocks"),
+        *("observed_at", "pools"),
+    ]
     one = pool(said)
     assert list(one) == [
         *("pool", "state", "flags", "sentence", "base", "override", "lag", "blocks"),

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.unit.test_classify import of
-from watcher.cli.drift import row
 from watcher.core.classify import BY_MCO, BY_SOMEBODY, BY_US
 from watcher.core.state import Flag, State
+from watcher.shown_drift import pool_row
 
 PAGE = (Path(__file__).parents[2] / "docs/states.md").read_text()
 STATES = PAGE.partition("## States")[2].partition("## Flags")[0]
@@ -41,7 +41,7 @@ def test_the_flags_are_exactly_those_of_the_code() -> None:
 
 def test_the_json_that_is_shown_has_the_names_that_there_are() -> None:
     [shown] = SHOWN["clusters"][0]["pools"]
-    made = row(of())
+    made = pool_row(of())
     assert list(shown) == list(made)
     for name in ("base", "override", "lag", "nodes"):
         assert list(shown[name]) == list(made[name]), name

@@ -59,7 +59,7 @@ async def survey(seen: ClusterView, images: Offline | None = None, **how: Any) -
     asked = images or Offline()
     settings = how.pop("settings", Settings())
     surveyor = Surveyor(settings=settings, images=asked, graphs=asked, **how)
-    [finding] = await surveyor.survey(seen, now=T0)
+    [finding] = (await surveyor.survey(seen, now=T0)).findings
     return finding
 
 
@@ -153,6 +153,7 @@ async def test_the_same_image_under_two_names_has_the_lineage_that_ours_tells() 
     seen = view(other, MINE, pools=pools)
     seen = replace(seen, pools={p.meta.name: replace(p, spec_sources=()) for p in pools})
     asked = Offline()
-    found = await Surveyor(settings=Settings(), images=asked, graphs=asked).survey(seen, now=T0)
+    surveyor = Surveyor(settings=Settings(), images=asked, graphs=asked)
+    found = (await surveyor.survey(seen, now=T0)).findings
     assert [one.base_source for one in found] == ["our labels", "our labels"]
     assert mco.override_name(INFRA) == OURS

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from watcher.ancestry import Ancestry
 from watcher.bootstrap import clients
 from watcher.bootstrap.clients import USUAL, OnChange, Patience, read_recipe
 from watcher.clients.kube.cluster import KubeCluster
@@ -22,6 +23,8 @@ from watcher.ports import Builder, Clock, Images, Store, Transient
 from watcher.rights import Rights
 from watcher.service import Part
 from watcher.settings import Settings
+from watcher.surveying import Surveyor
+from watcher.surveys import Surveys
 
 if TYPE_CHECKING:
     from watcher.clients.slack.api import SlackApi
@@ -46,6 +49,7 @@ class App:
     planner: Planner
     observer: PoolObserver
     clusters: Mapping[ClusterName, KubeCluster]
+    surveys: Surveys
     builders: Sequence[Builder]
     server_ended: Part | None
     """Returns when the embedded server ended by itself; None where Redis is somebody else's."""
@@ -87,20 +91,30 @@ async def open_app(
         # Commands need no token: they believe what the service has looked up.
         slack = await clients.open_slack(settings, stack) if alone else None
         images = RegistryImages(registries.access, store)
+        graphs = await clients.open_graphs(stack)
         observer = PoolObserver(
             settings=settings,
             clusters=clusters,
             images=images,
             signatures=await clients.open_signatures(settings, stack, clusters, clock),
-            ancestry=await clients.open_ancestry(settings, stack, images),
+            ancestry=Ancestry(images, graphs, graph_url=settings.release.graph_url),
             load_recipe=lambda name: read_recipe(settings, name)[0],
             store=store,
+        )
+        surveyor = Surveyor(
+            settings=settings, images=images, graphs=graphs, load_recipe=observer.load_recipe
         )
         yield _joined(
             observer,
             slack=slack,
             clock=clock,
             clusters=clusters,
+            surveys=Surveys(
+                views={name: cluster.view for name, cluster in clusters.items()},
+                surveyor=surveyor,
+                clock=clock,
+                resync_seconds=settings.work.resync_seconds,
+            ),
             builders=await clients.find_builders(settings, registries),
             server_ended=server.ended if server else None,
         )

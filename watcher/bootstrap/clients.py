@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import structlog
 
 from watcher import secrets
-from watcher.ancestry import Ancestry
+from watcher.ancestry import Graphs
 from watcher.clients.kube.cluster import KubeCluster
 from watcher.core.facts import ClusterName
 from watcher.core.recipe import Recipe
-from watcher.ports import Builder, Clock, Images, Refused, Signatures, Transient
+from watcher.ports import Builder, Clock, Refused, Signatures, Transient
 from watcher.settings import ClusterSettings, Settings
 
 if TYPE_CHECKING:
@@ -117,12 +117,11 @@ async def open_signatures(
     return GpgSignatures(settings.release, clusters, gpgv=Gpgv(), stores=stores, clock=clock)
 
 
-async def open_ancestry(settings: Settings, stack: AsyncExitStack, images: Images) -> Ancestry:
-    """What finds the base of any image."""
+async def open_graphs(stack: AsyncExitStack) -> Graphs:
+    """The update service, or services: each cluster names its own."""
     from watcher.clients.graph import GraphClient
 
-    graphs = await stack.enter_async_context(GraphClient.opened())
-    return Ancestry(images, graphs, graph_url=settings.release.graph_url)
+    return await stack.enter_async_context(GraphClient.opened())
 
 
 async def open_slack(settings: Settings, stack: AsyncExitStack) -> "SlackApi | None":

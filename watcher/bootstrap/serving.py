@@ -14,12 +14,14 @@ from watcher.bootstrap.telling import open_telling
 from watcher.clients.kube.cluster import KubeCluster
 from watcher.core.facts import ClusterName
 from watcher.core.jobs import JobKind
+from watcher.core.letters import FLEET
 from watcher.engine import Worker
 from watcher.planning import Leadership, Planning
 from watcher.ports import Meter, Transient
 from watcher.schedule import Schedule
 from watcher.service import Part, PartEnded, run
 from watcher.settings import Settings
+from watcher.surveys import OnFound, Surveys
 
 if TYPE_CHECKING:
     from starlette.routing import Route
@@ -45,10 +47,13 @@ async def serve(
 
     metrics = Metrics()
     planning: Planning | None = None
+    surveys: Surveys | None = None
 
     def moved(cluster: ClusterName, kind: str, name: str) -> None:
         if planning is not None:
             planning.changed(cluster, kind, name)
+        if surveys is not None:
+            surveys.changed(cluster, kind, name)
 
     async with (
         open_app(settings, on_change=moved, patience=patience, alone=True) as app,
@@ -56,6 +61,8 @@ async def serve(
     ):
         leadership = Leadership(app.store, app.replica, metrics)
         places = [(pool.cluster, pool.pool) for pool in settings.pools]
+        surveys = app.surveys
+        surveys.listen(_marking(app, leadership))
         planning = Planning(app.planner, leadership, places)
         telling = await open_telling(app, leadership, metrics, stack)
         schedule = Schedule(
@@ -73,6 +80,7 @@ async def serve(
             "web": _web(app, metrics, telling.routes, ready),
             **telling.parts,
             **{f"watch {name}": _watched(c, planning) for name, c in app.clusters.items()},
+            **{f"survey {name}": _surveyed(c, surveys) for name, c in app.clusters.items()},
             **_workers(app, metrics),
             **({"store server": _store_server(app, app.server_ended)} if app.server_ended else {}),
         }
@@ -117,6 +125,24 @@ def _watched(cluster: KubeCluster, planning: Planning) -> Part:
             planning.changed_cluster(cluster.name)
 
     return watch
+
+
+def _marking(app: App, leadership: Leadership) -> OnFound:
+    """What is told beside updates is looked at when findings changed."""
+
+    async def mark(cluster: ClusterName) -> None:
+        if leadership.is_ours:
+            await app.store.outbox.mark(FLEET)
+
+    return mark
+
+
+def _surveyed(cluster: KubeCluster, surveys: Surveys) -> Part:
+    async def survey() -> None:
+        await cluster.synced()
+        await surveys.run(cluster.name)
+
+    return survey
 
 
 def _workers(app: App, meter: Meter) -> dict[str, Part]:

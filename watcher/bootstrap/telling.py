@@ -105,7 +105,7 @@ def _listen(app: App, cards: Cards, metrics: Metrics, made: Telling) -> None:
         "cards": cards,
         "reading": reading,
     }
-    commands = Commands(store=app.store, clock=app.clock, **common)  # type: ignore[arg-type] # by name
+    commands = Commands(store=app.store, clock=app.clock, surveyed=app.surveys.surveyed, **common)  # type: ignore[arg-type] # by name
     listener = ChatListener(command=commands, meter=metrics, **common)  # type: ignore[arg-type] # by name
     said = app.settings.slack
     bolt = Receiver(

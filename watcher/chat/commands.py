@@ -1,6 +1,6 @@
 """`/relayer …`: questions, and things that start. Answers are private, rules and audit as ever."""
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +14,7 @@ from watcher.clients.slack import answers, modals, others
 from watcher.core import timing
 from watcher.core.approval import CHAT
 from watcher.core.moments import next_window, parse_until
+from watcher.core.state import Surveyed
 from watcher.core.update import Update
 from watcher.errors import Declined
 from watcher.people import People
@@ -21,11 +22,13 @@ from watcher.planner import Planner
 from watcher.ports import Clock, Store
 from watcher.ports_telling import Command, Content, Reply
 from watcher.rights import Rights
+from watcher.shown_drift import age_sentence, behind, urgency, why
 from watcher.telling.cards import Cards
 
 HELP = (
     "`status` what is under way and what ended last",
     "`pools` every pool and what it needs",
+    "`drift [CLUSTER]` every pool of every cluster, what it runs and how far behind it is",
     "`update ID` one update, with its buttons",
     "`plan POOL` what would be done about a pool, and why",
     "`rebuild POOL` ask for an update now",
@@ -67,6 +70,7 @@ class Commands:
     reading: Reading
     store: Store
     clock: Clock
+    surveyed: Callable[[], Sequence[Surveyed]]
 
     async def __call__(self, command: Command) -> Reply:
         """Carry it out. Raise Declined, KeyError (no such update), OutsideError."""
@@ -81,6 +85,7 @@ class Commands:
         return {
             "status": self._status,
             "pools": self._pools,
+            "drift": self._drift,
             "update": self._update,
             "plan": self._plan,
             "rebuild": self._rebuild,
@@ -125,6 +130,20 @@ class Commands:
             for r in (await self._fleet())["pools"]
         ]
         return Reply(answer=answers.table("Pools", rows))
+
+    async def _drift(self, asked: Asked) -> Reply:
+        seen = [one for one in self.surveyed() if asked.first in ("", one.cluster)]
+        if not seen:
+            raise Declined(f"{asked.first[:40]} is no cluster; there are: {self._clusters()}")
+        found = sorted((f for one in seen for f in one.findings), key=urgency)
+        rows = [
+            (self.reading.shown(f.cluster, f.pool), str(f.state), behind(f.lag), why(f))
+            for f in found
+        ]
+        blocks = [(b.target, "", "blocks", b.why) for f in found for b in f.blocks]
+        ages = [age_sentence(one, now=self.clock.now()) for one in seen]
+        title = "; ".join(filter(None, [f"Drift of {len(rows)} pools", *ages]))
+        return Reply(answer=answers.table(title, [*rows, *blocks]))
 
     async def _update(self, asked: Asked) -> Reply:
         facts = await self.cards.facts(await self.reading.update(asked.first))

@@ -5,7 +5,6 @@ The JSON's names are an interface: add, do not rename.
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +13,10 @@ from watcher.cli.exits import Code, Usage
 from watcher.cli.output import Format, say, table, tell
 from watcher.clock import SystemClock
 from watcher.core.cluster import ClusterView
-from watcher.core.lag import Lag
-from watcher.core.state import Finding, State
+from watcher.core.state import Finding
 from watcher.settings import Settings
+from watcher.shown_drift import behind, cluster_row, urgency, why
 from watcher.surveying import Offline, Surveyor
-
-QUIET = frozenset({State.STOCK, State.CURRENT, State.EMPTY})
-"""States that nobody needs to do anything about; they come last."""
 
 
 async def drift(
@@ -34,9 +30,9 @@ async def drift(
         for view in views:
             for problem in view.problems:
                 tell(problem)
-            findings = await surveyor.survey(view, now=now)
-            found += findings
-            rows.append(_cluster(view, findings))
+            seen = await surveyor.survey(view, now=now)
+            found += seen.findings
+            rows.append(cluster_row(seen))
     if form is Format.JSON:
         output.as_json({"clusters": rows})
     else:
@@ -79,72 +75,12 @@ def _read(paths: Sequence[Path]) -> Sequence[ClusterView]:
     return dumps.views
 
 
-def _cluster(view: ClusterView, findings: Sequence[Finding]) -> dict[str, Any]:
-    cv = view.cluster_version
-    return {
-        "cluster": view.cluster,
-        "version": cv.desired_version if cv else None,
-        "release": cv.desired_image if cv else None,
-        "stage": _stage(view),
-        "problems": list(view.problems),
-        "pools": [row(one) for one in findings],
-    }
-
-
-def _stage(view: ClusterView) -> str | None:
-    from watcher.core.stages import stage_of
-
-    return str(stage_of(view.cluster_version).kind) if view.cluster_version else None
-
-
-def row(found: Finding) -> dict[str, Any]:
-    """Return one pool as JSON."""
-    override = found.override
-    return {
-        "pool": found.pool,
-        "state": str(found.state),
-        "flags": [
-            {"flag": str(f.flag), "since": _iso(f.since), "said": f.said} for f in found.flags
-        ],
-        "sentence": found.sentence,
-        "base": {
-            "expected": found.base_expected or None,
-            "actual": found.base_actual or None,
-            "source": found.base_source or None,
-        },
-        "override": override
-        and {
-            "machineconfig": override.machineconfig,
-            "image": override.image,
-            "by": override.by,
-        },
-        "lag": {
-            "releases": found.lag.releases,
-            "minors": found.lag.minors,
-            "days": found.lag.days,
-            "said_by": str(found.lag.said_by),
-        },
-        "blocks": [{"target": block.target, "why": block.why} for block in found.blocks],
-        "nodes": {
-            "total": found.nodes.total,
-            "updated": found.nodes.updated,
-            "degraded": found.nodes.degraded,
-        },
-        "observed_at": _iso(found.observed_at),
-        "evidence": dict(found.evidence),
-    }
-
-
-def _iso(at: datetime | None) -> str | None:
-    return at.isoformat() if at else None
-
-
 def _print(found: Sequence[Finding]) -> None:
-    ordered = sorted(found, key=lambda one: (one.state in QUIET, one.cluster, one.pool))
+    ordered = sorted(found, key=urgency)
     table(
         ("POOL", "STATE", "NODES", "BEHIND", "WHY"),
         [
-            (f"{one.cluster}/{one.pool}", one.state, one.nodes.total, _behind(one.lag), _why(one))
+            (f"{one.cluster}/{one.pool}", one.state, one.nodes.total, behind(one.lag), why(one))
             for one in ordered
         ],
     )
@@ -155,13 +91,3 @@ def _print(found: Sequence[Finding]) -> None:
             ("BLOCKS", "POOL", "WHY"),
             [(b.target, f"{o.cluster}/{o.pool}", b.why) for o, b in blocks],
         )
-
-
-def _why(one: Finding) -> str:
-    flags = ", ".join(str(raised.flag) for raised in one.flags)
-    return f"{one.sentence} [{flags}]" if flags else one.sentence
-
-
-def _behind(lag: Lag) -> str:
-    parts = ((lag.minors, "minor"), (lag.releases, "release"), (lag.days, "day"))
-    return ", ".join(f"{n} {unit}{'s' if n != 1 else ''}" for n, unit in parts if n)

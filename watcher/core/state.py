@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from watcher.core.cluster import ClusterView
 from watcher.core.facts import ClusterName, PoolName
 from watcher.core.lag import Lag
+from watcher.core.stages import StageSeen, stage_of
 
 
 class State(StrEnum):
@@ -108,3 +110,46 @@ class Finding:
     observed_at: datetime | None = None
     evidence: Mapping[str, str] = field(default_factory=dict)
     """What it was decided from, name → value, for `relayer drift -o json` and `explain`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surveyed:
+    """One cluster at one moment: what findings, alerts, figures and pages are made from."""
+
+    cluster: ClusterName
+    stage: StageSeen
+    version: str = ""
+    """status.desired.version; empty: the ClusterVersion was not read."""
+    release: str = ""
+    findings: tuple[Finding, ...] = ()
+    """Of each pool, by name."""
+    said: tuple[Block, ...] = ()
+    """What the cluster says against a minor upgrade that is about none of its pools."""
+    problems: tuple[str, ...] = ()
+    observed_at: datetime
+    """When the oldest of what it is made from was last known to be in step with the cluster."""
+    asked_at: datetime | None = None
+    """When registries and the update service were last asked for it."""
+
+    @classmethod
+    def of(
+        cls,
+        view: ClusterView,
+        findings: tuple[Finding, ...] = (),
+        said: tuple[Block, ...] = (),
+        *,
+        asked_at: datetime | None = None,
+    ) -> "Surveyed":
+        """Return what a view says, and what was found in it."""
+        cv = view.cluster_version
+        return cls(
+            cluster=view.cluster,
+            stage=stage_of(cv),
+            version=cv.desired_version if cv else "",
+            release=cv.desired_image if cv else "",
+            findings=findings,
+            said=said,
+            problems=view.problems,
+            observed_at=view.observed_at,
+            asked_at=asked_at,
+        )

@@ -103,6 +103,10 @@ class Survey:
             found.append(self._finding(view, known, pool, won, owner_, now, is_full=nodes is None))
         return tuple(found)
 
+    def members(self) -> Mapping[str, tuple[Node, ...]]:
+        """Return the nodes of each pool as of the last view."""
+        return {pool: tuple(nodes.values()) for pool, nodes in self._nodes.items()}
+
     def _place(self, view: ClusterView, changed: Iterable[str] | None) -> None:
         """Put nodes into their pools."""
         if {name: pool.node_selector for name, pool in view.pools.items()} != {

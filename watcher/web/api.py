@@ -13,6 +13,7 @@ from watcher import shown
 from watcher.core.jobs import JobKind
 from watcher.core.update import Update
 from watcher.people import Outcome
+from watcher.shown_drift import cluster_row
 from watcher.web.face import (
     SURFACE,
     Face,
@@ -64,6 +65,7 @@ class Api(Face):
         ]
         return [
             Route("/status", self.status),
+            Route("/drift", self.drift),
             Route("/updates", self.updates),
             Route(one, self.update),
             Route(f"{one}/approve", self.approve, methods=["POST"]),
@@ -77,6 +79,16 @@ class Api(Face):
         places = [(p.cluster, p.pool) for p in self.settings.pools]
         now, store = self.service.clock.now(), self.service.store
         return as_json(await shown.status(store, places, now=now, settings=self.settings))
+
+    async def drift(self, request: Request) -> Response:
+        """Every pool of every cluster, ours or not; `?cluster=` names one."""
+        self.access.reader(request)
+        named = request.query_params.get("cluster")
+        seen = self.service.surveys.surveyed()
+        found = [one for one in seen if named is None or one.cluster == named]
+        if named is not None and not found:
+            raise Problem(404, "no such cluster is configured; /api/v1/drift lists them all")
+        return as_json({"clusters": [cluster_row(one) for one in found]})
 
     async def updates(self, request: Request) -> Response:
         """Active ones first, then the newest that ended."""

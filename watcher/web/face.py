@@ -20,6 +20,7 @@ from watcher.planner import Planner
 from watcher.ports import Clock, Conflict, Store
 from watcher.rights import Rights
 from watcher.settings import PoolSettings, Settings
+from watcher.surveys import Surveys
 from watcher.web.access import Access
 from watcher.web.guards import body_of
 from watcher.web.problems import Problem
@@ -52,6 +53,8 @@ class Service(Protocol):
     def planner(self) -> Planner: ...
     @property
     def clusters(self) -> Mapping[ClusterName, KnownCluster]: ...
+    @property
+    def surveys(self) -> Surveys: ...
     @property
     def replica(self) -> str: ...
 
