@@ -14,7 +14,6 @@ from watcher.cli.app import app
 from watcher.cli.exits import MEANING, Code
 from watcher.core.moments import parse_until
 from watcher.core.windows import zone_of
-from watcher.metrics import Metrics
 
 REFERENCE = Path(__file__).parents[2] / "docs/reference"
 COMMANDS = sorted(c.name or getattr(c.callback, "__name__", "") for c in app.registered_commands)
@@ -72,12 +71,3 @@ def test_every_moment_that_the_page_lists_is_understood() -> None:
     now, opens = datetime(2026, 11, 24, 8, tzinfo=UTC), datetime(2026, 11, 28, tzinfo=UTC)
     for text in moments:
         assert parse_until(text, now=now, zone=zone_of("UTC"), next_window=opens) > now
-
-
-def test_the_page_lists_exactly_the_figures() -> None:
-    listed = set(re.findall(r"^\| `(relayer_[a-z_]+)` \|", page("http.md"), re.MULTILINE))
-    there = set()
-    for family in Metrics().registry.collect():
-        there.add(f"{family.name}_total" if family.type == "counter" else family.name)
-        assert family.documentation.endswith("."), family.name
-    assert listed == there

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from watcher.clients.access import Ways
+from watcher.clients.counting import Counted, uncounted
 from watcher.clients.registry import RegistryClient, RegistrySettings
 from watcher.clients.registry.logins import find_logins
 from watcher.core.mirrors import Mirrors
@@ -45,10 +46,12 @@ def _mirrors(said: Said) -> Mirrors:
 
 @asynccontextmanager
 async def opened(
-    said: Said, patience: RegistrySettings | None = None
+    said: Said, patience: RegistrySettings | None = None, *, counted: Counted = uncounted
 ) -> AsyncIterator[tuple[RegistryClient, Ways]]:
     """The client, and the ways it was opened with."""
     ways = await configured(said)
-    client = RegistryClient.opened(tuned(said, patience), ways.credentials, mirrors=ways.mirrors)
+    client = RegistryClient.opened(
+        tuned(said, patience), ways.credentials, mirrors=ways.mirrors, counted=counted
+    )
     async with client as one:
         yield one, ways

@@ -48,7 +48,10 @@ class Health:
 
     async def scrape(self, request: Request) -> Response:
         now = self.service.clock.now()
-        text = await self.metrics.text(self.service.store, self.service.clusters, now=now)
+        service = self.service
+        text = await self.metrics.text(
+            service.store, service.clusters, surveyed=service.surveys.surveyed(), now=now
+        )
         return Response(text, headers={"Content-Type": CONTENT_TYPE})
 
     async def _store(self) -> list[str]:

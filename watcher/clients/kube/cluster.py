@@ -12,10 +12,12 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
+from watcher.clients.counting import Counted, uncounted
+from watcher.clients.kube.assembling import assemble
 from watcher.clients.kube.cache import OnChange
 from watcher.clients.kube.credentials import Credentials
 from watcher.clients.kube.kinds import KINDS
-from watcher.clients.kube.live import Live, assemble
+from watcher.clients.kube.live import Live
 from watcher.clients.kube.reflector import Pacing, Reflector, State
 from watcher.clients.kube.session import Limits, Session
 from watcher.core.cluster import ClusterView
@@ -45,8 +47,11 @@ class KubeCluster(Live):
         sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
+        counted: Counted = uncounted,
     ) -> None:
-        session = Session(name, credentials=credentials, limits=limits, monotonic=monotonic)
+        session = Session(
+            name, credentials=credentials, limits=limits, monotonic=monotonic, counted=counted
+        )
         super().__init__(session, clock=clock)
         self.reflectors: dict[str, Reflector[Any]] = {
             kind.title: Reflector(

@@ -9,16 +9,18 @@ import asyncio
 import os
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from urllib.parse import urlencode, urlsplit
 
+from watcher.clients.counting import Counted, Outcome, outcome_of, uncounted
 from watcher.clients.kube import errors, http1
 from watcher.clients.kube.credentials import Access, Credentials
 from watcher.clients.kube.errors import Request
-from watcher.ports import Refused
+from watcher.ports import OutsideError, Refused
 
 T = TypeVar("T")
 
@@ -48,8 +50,11 @@ class Session:
         credentials: Credentials,
         limits: Limits | None = None,
         monotonic: Callable[[], float] = time.monotonic,
+        counted: Counted = uncounted,
     ) -> None:
+        """`counted` is told of each request, by its verb."""
         self.cluster = cluster
+        self._counted = counted
         self.limits = limits or Limits()
         self._credentials = credentials
         self._monotonic = monotonic
@@ -82,14 +87,17 @@ class Session:
         self, request: Request, *, path: str, query: Mapping[str, str] | None = None
     ) -> http1.Answer:
         """A 200 whose body is still to be read. Raises OutsideError."""
-        return await self._renewing_once(lambda: self._open(request, path, query or {}))
+        with self._counting(request):
+            return await self._renewing_once(lambda: self._open(request, path, query or {}))
 
     async def fetch(
         self, request: Request, *, path: str, query: Mapping[str, str] | None = None
     ) -> bytes:
         """The whole body of a 200. Raises OutsideError."""
-        with await self.open(request, path=path, query=query) as answer:
-            return await self._body(request, answer, limit_bytes=self.limits.page_bytes)
+        with self._counting(request):
+            opened = self._renewing_once(lambda: self._open(request, path, query or {}))
+            with await opened as answer:
+                return await self._body(request, answer, limit_bytes=self.limits.page_bytes)
 
     async def change(
         self,
@@ -104,9 +112,21 @@ class Session:
         """Send a write through `kubernetes.aio`. Returns the body of a 2xx; raises OutsideError."""
         headers = {"Content-Type": content_type}
         target = _target(path, query or {})
-        return await self._renewing_once(
-            lambda: self._change(request, method, target, headers=headers, body=body)
-        )
+        with self._counting(request):
+            return await self._renewing_once(
+                lambda: self._change(request, method, target, headers=headers, body=body)
+            )
+
+    @contextmanager
+    def _counting(self, request: Request) -> Iterator[None]:
+        """One request, however often credentials were renewed for it."""
+        try:
+            yield
+        except OutsideError as error:
+            is_missing = isinstance(error, errors.NotFound)
+            self._counted(request.verb, Outcome.MISSING if is_missing else outcome_of(error))
+            raise
+        self._counted(request.verb, Outcome.OK)
 
     async def _open(self, request: Request, path: str, query: Mapping[str, str]) -> http1.Answer:
         access = await self._credentials.current()

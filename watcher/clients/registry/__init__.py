@@ -2,9 +2,14 @@
 
 Small on purpose: what Relayer needs of the OCI distribution specification, and no policy. The names
 below are what the rest of the product uses.
+
+What speaks to a network is loaded when it is asked for: a command that reads files alone uses the
+errors and limits of this package, and would wait for httpx.
 """
 
-from watcher.clients.registry.client import RegistryClient
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from watcher.clients.registry.credentials import Credentials, Login
 from watcher.clients.registry.errors import (
     BadContent,
@@ -23,9 +28,12 @@ from watcher.clients.registry.model import (
     Manifest,
     Platform,
 )
-from watcher.clients.registry.payload import NoSuchTag, ReleasePayload, read_payload
 from watcher.clients.registry.settings import Limits, RegistrySettings
-from watcher.clients.registry.writer import Carried
+
+if TYPE_CHECKING:
+    from watcher.clients.registry.client import RegistryClient
+    from watcher.clients.registry.payload import NoSuchTag, ReleasePayload, read_payload
+    from watcher.clients.registry.writer import Carried
 
 __all__ = [
     "LINUX_AMD64",
@@ -51,3 +59,20 @@ __all__ = [
     "find_logins",
     "read_payload",
 ]
+
+_LATER = {
+    "RegistryClient": "client",
+    "NoSuchTag": "payload",
+    "ReleasePayload": "payload",
+    "read_payload": "payload",
+    "Carried": "writer",
+}
+"""Name → the module that has it."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+    globals()[name] = found
+    return found

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Self
 
+from watcher.clients.counting import Counted, uncounted
 from watcher.clients.registry.auth import Authoriser
 from watcher.clients.registry.credentials import Credentials
 from watcher.clients.registry.model import LINUX_AMD64, Platform
@@ -48,11 +49,12 @@ class RegistryClient(Writer):
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         environ: Mapping[str, str] | None = None,
+        counted: Counted = uncounted,
     ) -> AsyncIterator[Self]:
         """A client whose connections are closed at the end; `environ` names the proxies."""
         settings = settings or RegistrySettings()
         async with Transport(
-            settings, sleep=sleep, monotonic=monotonic, environ=environ
+            settings, sleep=sleep, monotonic=monotonic, environ=environ, counted=counted
         ) as transport:
             yield cls(transport, credentials, mirrors=mirrors, monotonic=monotonic)
 

@@ -21,6 +21,7 @@ from typing import Self
 
 import httpx
 
+from watcher.clients.counting import Counted, Outcome, outcome_of_status, uncounted
 from watcher.clients.registry.answers import broken, busy, check, read_all, read_rest
 from watcher.clients.registry.calls import Body, Call, Stream, authority, redirected
 from watcher.clients.registry.pace import Lane, Slot
@@ -73,9 +74,12 @@ class Transport:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
         environ: Mapping[str, str] | None = None,
+        counted: Counted = uncounted,
     ) -> None:
-        """`environ` names the proxies; None is that of the process."""
+        """`environ` names the proxies; None is that of the process. `counted` is told of each
+        request, by its host: also of repetitions, and of hosts that were redirected to."""
         self.settings = settings
+        self._counted = counted
         self._sleep = sleep
         self._pools = Pools(
             settings, monotonic=monotonic, environ=os.environ if environ is None else environ
@@ -247,10 +251,13 @@ class Transport:
             answer = await pool.send(request, stream=True)
         except BaseException as error:
             slot.release()
+            if isinstance(error, httpx.TransportError):
+                self._counted(authority(call.url), Outcome.FAILED)
             if isinstance(error, httpx.ConnectError):
                 # The files may have been renewed since: they are read again the next time.
                 self._trusts.pop(authority(call.url), None)
             raise
+        self._counted(authority(call.url), outcome_of_status(answer.status_code))
         answer.extensions[_SLOT] = slot
         return answer
 

@@ -6,8 +6,8 @@ lost. Who calls knows what may be repeated.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +15,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError, SlackClientError
 from slack_sdk.web.async_client import AsyncWebClient
 
+from watcher.clients.counting import Counted, Outcome, outcome_of, uncounted
 from watcher.clients.slack.library_log import quiet_logger
 from watcher.ports import OutsideError, Refused, Transient
 
@@ -89,22 +90,28 @@ SPREAD_SECONDS = 3.0
 class SlackApi:
     """One workspace, seen by one bot."""
 
-    def __init__(self, client: AsyncWebClient, token: Callable[[], str]) -> None:
+    def __init__(
+        self, client: AsyncWebClient, token: Callable[[], str], counted: Counted = uncounted
+    ) -> None:
+        """`counted` is told of each call, by its method."""
         self.client = client
+        self._counted = counted
         self._token = token
         self._paused: dict[str, float] = {}
         """Method → until when Slack wants it left alone (the loop's time)."""
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, token: Callable[[], str], *, api_url: str) -> AsyncIterator["SlackApi"]:
+    async def opened(
+        cls, token: Callable[[], str], *, api_url: str, counted: Counted = uncounted
+    ) -> AsyncIterator["SlackApi"]:
         """`token` is asked at every call, so that a renewed one is used. It may raise Refused."""
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
         async with aiohttp.ClientSession(timeout=timeout, trust_env=True) as session:
             client = AsyncWebClient(
                 base_url=api_url, session=session, retry_handlers=[], logger=quiet_logger()
             )
-            yield cls(client, token)
+            yield cls(client, token, counted)
 
     async def call(self, method: str, **said: Any) -> dict[str, Any]:
         """Return the answer. Raise Transient (not done, or not known), or SlackRefused."""
@@ -120,6 +127,12 @@ class SlackApi:
             self.client.token = self._token()
         except Refused as error:  # somebody has to mend it first; what was to be said waits
             raise Transient(str(error), retry_after_seconds=CREDENTIALS_SECONDS) from error
+        with self._counting(method):
+            return await self._asked(method, said)
+
+    async def _asked(
+        self, method: str, said: dict[str, Any]
+    ) -> tuple[dict[str, Any], Mapping[str, str]]:
         try:
             if method in READS:
                 answer = await self.client.api_call(method, http_verb="GET", params=said)
@@ -138,6 +151,16 @@ class SlackApi:
         if not isinstance(data, dict):
             raise Transient(f"Slack's answer to {method} is not JSON")
         return data, dict(answer.headers)
+
+    @contextmanager
+    def _counting(self, method: str) -> Iterator[None]:
+        """One request that is made: what is held back by a pause is none."""
+        try:
+            yield
+        except OutsideError as error:
+            self._counted(method, Outcome.LIMITED if str(error) == LIMITED else outcome_of(error))
+            raise
+        self._counted(method, Outcome.OK)
 
     def _check_pause(self, method: str) -> None:
         """Raise Transient while Slack wants the method left alone: one refusal is for all."""
@@ -175,6 +198,12 @@ class SlackApi:
         if not self._is_slacks(url):
             raise Refused("the address for a private answer is not Slack's")
         said = {"response_type": "ephemeral", "replace_original": False, **content}
+        with self._counting("response_url"):
+            await self._responded(session, url, said)
+
+    async def _responded(
+        self, session: aiohttp.ClientSession, url: str, said: Mapping[str, Any]
+    ) -> None:
         try:
             async with session.post(url, json=said, allow_redirects=False) as answer:
                 if answer.status >= 300:
