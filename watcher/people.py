@@ -5,15 +5,18 @@ Surfaces know who somebody is; who may do what is decided here and in the core o
 """
 
 import asyncio
+import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import NoReturn
 
+from watcher.alert_rules import RULES
 from watcher.core import approval, update
 from watcher.core.approval import GROUP, Who
 from watcher.core.build import Build, BuildFailed
 from watcher.core.facts import Digest
+from watcher.core.silences import LONGEST, Silence
 from watcher.core.timing import Freeze
 from watcher.core.transition import IllegalTransition
 from watcher.core.update import NOT_BEGUN, Update
@@ -208,6 +211,49 @@ class People:
                 + (f"; in force: {there}" if there else "")
             )
 
+    async def silence(
+        self, scope: str, *, rule: str, by: str, because: str, until: datetime, surface: str = ""
+    ) -> Silence:
+        """Hold back until then what is told of alerts in `scope`, of one rule or of all ("").
+
+        `scope` as of a freeze; of a pool it need not be configured. Raise Declined.
+        """
+        now, reason = self.clock.now(), because.strip()[:500]
+        if rule and rule not in RULES:
+            raise Declined(f"no alert rule is called {rule[:60]}; there are: {', '.join(RULES)}")
+        if not reason:
+            raise Declined("say why: whoever wonders why nothing was told wants to know")
+        if until <= now:
+            raise Declined(f"{until:%Y-%m-%d %H:%M} UTC is over already; nothing was silenced")
+        if until - now > LONGEST:
+            raise Declined(
+                f"a silence ends within {LONGEST.days} days; what shall be quiet for longer is"
+                " turned off in the configuration: alerts.disabled"
+            )
+        made = Silence(
+            id=f"s-{secrets.token_hex(4)}",
+            scope=scope,
+            rule=rule,
+            by=by[:200],
+            because=reason,
+            at=now,
+            until=until,
+        )
+        detail = _detail_of(made)
+        await self.store.silence(
+            made, noted_of(scope, "Silenced", by=by, now=now, detail=detail, surface=surface)
+        )
+        return made
+
+    async def unsilence(self, silence: Silence, *, by: str, surface: str = "") -> None:
+        """Lift one. Raise Declined if somebody has done so meanwhile."""
+        now, detail = self.clock.now(), _detail_of(silence)
+        entry = noted_of(
+            silence.scope, "Unsilenced", by=by, now=now, detail=detail, surface=surface
+        )
+        if not await self.store.unsilence(silence.id, entry):
+            raise Declined(f"{silence.id} is lifted already")
+
     async def cancel_build(
         self, build_id: str, *, by: str, reason: str = "", surface: str = ""
     ) -> Build:
@@ -307,6 +353,11 @@ class People:
         except Conflict:
             return False
         return True
+
+
+def _detail_of(silence: Silence) -> str:
+    until = f"until {silence.until:%Y-%m-%d %H:%M} UTC"
+    return "; ".join((silence.id, silence.rule or "every rule", silence.because, until))
 
 
 def _counted(about: Update) -> set[str]:

@@ -11,6 +11,8 @@ from typing import NoReturn
 
 from watcher import scopes
 from watcher.core import approval, timing
+from watcher.core.approval import ApprovalRules
+from watcher.core.silences import Silence
 from watcher.engine import noted_of
 from watcher.errors import Declined
 from watcher.ports import Clock, Directory, Refused, Store
@@ -64,6 +66,43 @@ class Rights:
                 "change that one must be allowed to decide about all of its pools"
             )
             await self._decline("Freeze", scope, by, surface, because)
+
+    async def check_silence(self, scope: str, *, by: str, surface: str) -> None:
+        """Raise Declined, audited, unless this identity may silence alerts in `scope`.
+
+        As for a freeze: whoever may decide about one of its pools. There are alerts of pools that
+        nobody configured, too: about those decides whoever may in their cluster, and where nobody
+        is listed at all, whoever came through a door that proves something.
+        """
+        if because := scopes.why_no_place(self.settings, scope):
+            await self._decline("Silence", scope, by, surface, because)
+        if because := await self._why_not_silence(scope, by):
+            await self._decline("Silence", scope, by, surface, because)
+
+    async def check_unsilence(self, silence_id: str, *, by: str, surface: str) -> Silence:
+        """Return the silence, if this identity may lift it. Raise Declined, audited.
+
+        Lifting is the safe side: whoever may silence the scope may, and always who silenced it.
+        """
+        known = {one.id: one for one in await self.store.silences()}
+        silence = known.get(silence_id)
+        if silence is None:
+            ids = ", ".join(known) or "none"
+            because = f"there is no silence {silence_id[:60]}; there is: {ids[:300]}"
+            await self._decline("Unsilence", "", by, surface, because)
+        because = await self._why_not_silence(silence.scope, by)
+        if because and not self._same_person(silence.by, by):
+            await self._decline("Unsilence", silence.scope, by, surface, because)
+        return silence
+
+    async def _why_not_silence(self, scope: str, by: str) -> str:
+        """Return why this identity has no say there, empty if it has."""
+        cluster = scope.partition("/")[0]
+        places = scopes.pools_in(self.settings, scope) or scopes.pools_in(self.settings, cluster)
+        if not places:
+            return approval.why_not(ApprovalRules(), await self.directory.who(by, ())) or ""
+        refusals = await asyncio.gather(*(self._why_not(place, by) for place in places))
+        return (refusals[0] or "") if all(refusals) else ""
 
     async def _is_own(self, scope: str, by: str) -> bool:
         try:

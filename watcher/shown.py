@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from watcher.core import silences as quiet
 from watcher.core import timing
 from watcher.core.build import Build
 from watcher.core.drift import Rebuild
 from watcher.core.facts import ClusterName, PoolName
 from watcher.core.jobs import Job, JobKind
 from watcher.core.release import Base
+from watcher.core.silences import Silence
 from watcher.core.timing import Freeze
 from watcher.core.update import NOT_BEGUN, Background, Update, missing
 from watcher.core.update_events import UpdateState
@@ -99,6 +101,7 @@ def _background_row(said: Background) -> Row:
         "from_base": said.from_base,
         "from_recipe": said.from_recipe,
         "from_os_version": said.from_os_version,
+        "complaints": list(said.complaints),
     }
 
 
@@ -165,6 +168,29 @@ async def freezes(store: Store, *, now: datetime) -> list[Row]:
     return [r for f, r in rows if timing.in_force((f,), r["cluster"], r["pool"], now=now)]
 
 
+def silence_row(silence: Silence) -> Row:
+    """One silence; an empty `rule` is every rule."""
+    cluster, _, pool = silence.scope.partition("/")
+    return {
+        "id": silence.id,
+        "scope": silence.scope,
+        "cluster": cluster,
+        "pool": pool,
+        "rule": silence.rule,
+        "by": silence.by,
+        "because": silence.because,
+        "at": _at(silence.at),
+        "until": _at(silence.until),
+        "sentence": quiet.sentence(silence),
+    }
+
+
+async def silences(store: Store, *, now: datetime) -> list[Row]:
+    """Every silence that is in force, wherever; the one that ends first comes first."""
+    on = [one for one in await store.silences() if now < one.until]
+    return [silence_row(one) for one in sorted(on, key=lambda one: (one.until, one.id))]
+
+
 def plan_row(plan: Plan) -> Row:
     """What would be done about a pool, and why."""
     seen, decision = plan.observation, plan.decision
@@ -182,6 +208,7 @@ def plan_row(plan: Plan) -> Row:
         "recipe": wanted.recipe.name if wanted else "",
         "recipe_digest": str(wanted.recipe.digest) if wanted else "",
         "build_key": wanted.recipe.build_key if wanted else "",
+        "complaints": list(seen.complaints) if seen else [],
         "unmet": list(plan.unmet),
         "update": update_row(plan.active) if plan.active else None,
     }

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, ClassVar
 
 from hypothesis import settings
@@ -31,6 +32,7 @@ from watcher.clients.store.memory_store import MemoryStore
 from watcher.core.build import Build, BuildState
 from watcher.core.jobs import Job, JobKind
 from watcher.core.letters import Delivered, Mark
+from watcher.core.silences import Silence
 from watcher.core.timing import Freeze
 from watcher.core.update_events import UpdateState
 from watcher.ports import Change, Conflict, Leased
@@ -194,6 +196,19 @@ class Comparing(RuleBasedStateMachine):
             self.same(lambda s: s.freeze(freeze, entry("")))
 
     @rule(
+        name=st.sampled_from(["s-1", "s-2"]),
+        hours=st.sampled_from([-30, -24, 0, 1]),
+        lift=st.booleans(),
+    )
+    def silence_or_lift(self, name: str, hours: int, lift: bool) -> None:
+        until = START + timedelta(hours=hours)
+        silence = Silence(id=name, scope="", rule="", by="ann", because="", at=START, until=until)
+        if lift:
+            self.same(lambda s: s.unsilence(name, entry("")))
+        else:
+            self.same(lambda s: s.silence(silence, entry("")))
+
+    @rule(
         key=st.sampled_from(["pool:east/p0", "leader"]),
         view=st.dictionaries(
             st.sampled_from(["at", "decision", "paused"]), st.sampled_from(["", "x", False, None])
@@ -218,11 +233,13 @@ class Comparing(RuleBasedStateMachine):
                 lists,
                 [await store.owner(key) for key in keys],
                 await store.dead(),
+                await store.backlog(self.clock.now()),
                 await store.history("east", "p0", 10),
                 len(await store.audit()),
                 await store.outbox.marked(100),
                 [await store.outbox.delivered(subject) for subject in ("u0", "fleet")],
                 await store.freezes(),
+                await store.silences(),
                 await store.views(),
             )
 

@@ -17,8 +17,9 @@ import pytest
 from aiohttp import web
 
 from tests.registries import PrivateCa
+from watcher.clients.hooks import ANSWER_SECONDS, Webhook, signed
 from watcher.clients.store.memory_outbox import MemoryOutbox
-from watcher.clients.webhook import ANSWER_SECONDS, Webhook, WebhookSink, payload, signed
+from watcher.clients.webhook import WebhookSink, payload
 from watcher.clock import SystemClock
 from watcher.core.letters import (
     About,
@@ -60,6 +61,7 @@ CARD = Card(
     from_image="registry.example.com/os/gpu@sha256:" + "b" * 64,
     base="quay.io/openshift-release-dev/ocp-v4.0-art-dev@sha256:" + "c" * 64,
     signature="checked against the release's own list",
+    complaints=("warning RL008, Containerfile line 4: dnf leaves its cache in the layer",),
     recipe="gpu",
     recipe_digest="sha256:" + "d" * 64,
     diff=Diff(known=True, lines=("Containerfile", "+RUN dnf -y install kmod"), summary="+1 −0"),

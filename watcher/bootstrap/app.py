@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from watcher.ancestry import Ancestry
 from watcher.bootstrap import clients
-from watcher.bootstrap.clients import USUAL, OnChange, Patience, read_recipe
+from watcher.bootstrap.clients import UNCOUNTED, USUAL, OnChange, Patience, read_heads, read_recipe
+from watcher.clients.counting import CallMeter
 from watcher.clients.kube.cluster import KubeCluster
 from watcher.clock import SystemClock
 from watcher.core.facts import ClusterName
 from watcher.directory import SettingsDirectory
+from watcher.linting import Linter
 from watcher.observe import PoolObserver
 from watcher.people import People
 from watcher.planner import Planner
@@ -72,6 +74,7 @@ async def open_app(
     on_change: OnChange | None = None,
     patience: Patience = USUAL,
     alone: bool = False,
+    meter: CallMeter = UNCOUNTED,
 ) -> AsyncIterator[App]:
     """Connect to everything but start nothing: the clusters' watches are for the caller to run.
 
@@ -86,10 +89,10 @@ async def open_app(
         store, server = await stack.enter_async_context(
             opened_with_server(settings.redis, state_dir=settings.state_dir, alone=alone)
         )
-        clusters = await clients.open_clusters(settings, stack, clock, on_change, patience)
-        registries = await clients.open_registries(settings, stack, patience, clusters)
+        clusters = await clients.open_clusters(settings, stack, clock, on_change, patience, meter)
+        registries = await clients.open_registries(settings, stack, patience, clusters, meter)
         # Commands need no token: they believe what the service has looked up.
-        slack = await clients.open_slack(settings, stack) if alone else None
+        slack = await clients.open_slack(settings, stack, meter) if alone else None
         images = RegistryImages(registries.access, store)
         graphs = await clients.open_graphs(stack)
         observer = PoolObserver(
@@ -100,9 +103,14 @@ async def open_app(
             ancestry=Ancestry(images, graphs, graph_url=settings.release.graph_url),
             load_recipe=lambda name: read_recipe(settings, name)[0],
             store=store,
+            linter=Linter(heads=lambda name: read_heads(settings, name)),
         )
         surveyor = Surveyor(
-            settings=settings, images=images, graphs=graphs, load_recipe=observer.load_recipe
+            settings=settings,
+            images=images,
+            graphs=graphs,
+            load_recipe=observer.load_recipe,
+            memory=store,
         )
         yield _joined(
             observer,

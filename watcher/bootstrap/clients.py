@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,11 @@ import structlog
 
 from watcher import secrets
 from watcher.ancestry import Graphs
+from watcher.clients.counting import CallMeter, Uncounted
 from watcher.clients.kube.cluster import KubeCluster
 from watcher.core.facts import ClusterName
 from watcher.core.recipe import Recipe
+from watcher.linting import Heads
 from watcher.ports import Builder, Clock, Refused, Signatures, Transient
 from watcher.settings import ClusterSettings, Settings
 
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from watcher.clients.slack.api import SlackApi
 
 log = structlog.get_logger()
+UNCOUNTED = Uncounted()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,6 +66,7 @@ async def open_clusters(
     clock: Clock,
     on_change: OnChange | None,
     patience: Patience,
+    meter: CallMeter = UNCOUNTED,
 ) -> Clusters:
     """Check every cluster's credentials; nothing is watched yet."""
     clusters = Clusters()
@@ -72,6 +77,7 @@ async def open_clusters(
             clock=clock,
             on_change=_told(one.name, on_change),
             pacing=patience.cluster,
+            counted=partial(meter.api_called, one.name),
         )
         clusters[one.name] = await stack.enter_async_context(cluster)
     return clusters
@@ -96,14 +102,19 @@ def _credentials(one: ClusterSettings, clock: Clock) -> "ClusterCredentials":
 
 
 async def open_registries(
-    settings: Settings, stack: AsyncExitStack, patience: Patience, clusters: Clusters
+    settings: Settings,
+    stack: AsyncExitStack,
+    patience: Patience,
+    clusters: Clusters,
+    meter: CallMeter = UNCOUNTED,
 ) -> Registries:
     """Open them as configured; what clusters add is asked for when it is needed."""
     from watcher.clients import access, registries
 
     said = settings.registry
     tuned = registries.tuned(said, patience.registry)
-    client, ways = await stack.enter_async_context(registries.opened(said, patience.registry))
+    opened = registries.opened(said, patience.registry, counted=meter.registry_called)
+    client, ways = await stack.enter_async_context(opened)
     return Registries(access.ClusterAccess(client, clusters, ways), tuned)
 
 
@@ -124,7 +135,9 @@ async def open_graphs(stack: AsyncExitStack) -> Graphs:
     return await stack.enter_async_context(GraphClient.opened())
 
 
-async def open_slack(settings: Settings, stack: AsyncExitStack) -> "SlackApi | None":
+async def open_slack(
+    settings: Settings, stack: AsyncExitStack, meter: CallMeter = UNCOUNTED
+) -> "SlackApi | None":
     """The way to speak to Slack, if a token is configured. Raise Refused if it cannot be read."""
     said = settings.slack
     if not said.is_on:
@@ -132,7 +145,8 @@ async def open_slack(settings: Settings, stack: AsyncExitStack) -> "SlackApi | N
     from watcher.clients.slack.api import SlackApi
 
     token = secret_of(said.bot_token_file, said.bot_token_env, "slack.bot_token")
-    return await stack.enter_async_context(SlackApi.opened(token, api_url=said.api_url))
+    opened = SlackApi.opened(token, api_url=said.api_url, counted=meter.slack_called)
+    return await stack.enter_async_context(opened)
 
 
 def secret_of(file: Path | None, variable: str, what: str) -> Callable[[], str]:
@@ -180,3 +194,10 @@ def read_recipe(settings: Settings, name: str) -> tuple[Recipe, Path, str]:
         build_args=said.build_args,
     )
     return recipe, said.path, said.builder
+
+
+def read_heads(settings: Settings, name: str) -> Heads:
+    """What reads the beginnings of the files of a recipe that was read before."""
+    from watcher.clients.recipes import heads
+
+    return heads(settings.recipe(name).path)

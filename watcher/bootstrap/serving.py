@@ -10,6 +10,7 @@ import structlog
 from watcher.bootstrap.app import App, open_app
 from watcher.bootstrap.clients import USUAL, Patience
 from watcher.bootstrap.handlers import handlers_of
+from watcher.bootstrap.heartbeat import open_heartbeat
 from watcher.bootstrap.telling import open_telling
 from watcher.clients.kube.cluster import KubeCluster
 from watcher.core.facts import ClusterName
@@ -56,7 +57,7 @@ async def serve(
             surveys.changed(cluster, kind, name)
 
     async with (
-        open_app(settings, on_change=moved, patience=patience, alone=True) as app,
+        open_app(settings, on_change=moved, patience=patience, alone=True, meter=metrics) as app,
         AsyncExitStack() as stack,
     ):
         leadership = Leadership(app.store, app.replica, metrics)
@@ -78,6 +79,7 @@ async def serve(
             "planning": planning.run,
             "schedule": schedule.run,
             "web": _web(app, metrics, telling.routes, ready),
+            "heartbeat": (await open_heartbeat(app, leadership, metrics, stack)).run,
             **telling.parts,
             **{f"watch {name}": _watched(c, planning) for name, c in app.clusters.items()},
             **{f"survey {name}": _surveyed(c, surveys) for name, c in app.clusters.items()},

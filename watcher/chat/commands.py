@@ -7,6 +7,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from watcher import scopes, shown, timetable
+from watcher.alert_rules import RULES
 from watcher.chat.deciding import COMMAND
 from watcher.chat.places import Reading
 from watcher.chat.waiting import soon
@@ -35,6 +36,7 @@ HELP = (
     "`approve ID`, `reject ID reason`, `snooze ID 4h|tomorrow|next-window`",
     "`hold POOL [reason] [until 2h|2026-12-24 18:00]`, `unhold POOL`",
     "`freeze [CLUSTER] [reason] [until …]`, `unfreeze [CLUSTER]`, `freezes`",
+    "`silence everywhere|CLUSTER|POOL [RULE] reason until 4h`, `unsilence ID`, `silences`",
     "`stock POOL` go back to the stock image (asks to confirm)",
     "`history POOL`, `windows POOL`, `help`",
 )
@@ -97,6 +99,9 @@ class Commands:
             "freeze": self._freeze,
             "unfreeze": self._unfreeze,
             "freezes": self._freezes,
+            "silence": self._silence,
+            "unsilence": self._unsilence,
+            "silences": self._silences,
             "stock": self._stock,
             "history": self._history,
             "windows": self._windows,
@@ -193,6 +198,11 @@ class Commands:
         lines = [f"{row['scope'] or 'everything'}: {row['sentence']}" for row in rows]
         return Reply(answer=answers.bullets("In force", lines or ["nothing is frozen or held"]))
 
+    async def _silences(self, asked: Asked) -> Reply:
+        rows = await shown.silences(self.store, now=self.clock.now())
+        lines = [f"{row['id']}: {row['scope'] or 'everywhere'}: {row['sentence']}" for row in rows]
+        return Reply(answer=answers.bullets("Silenced", lines or ["nothing is silenced"]))
+
     # --- decisions ---
 
     async def _approve(self, asked: Asked) -> Reply:
@@ -275,7 +285,41 @@ class Commands:
             await self.people.unfreeze(scope, by=by, surface=COMMAND)
         return _say(await scopes.lifted_sentence(self.store, scope, now=self.clock.now()))
 
+    async def _silence(self, asked: Asked) -> Reply:
+        scope = self._quiet_place(asked.first)
+        word, more = _first_word(asked.after_first)
+        rule, said = (word, more) if word.strip("`") in RULES else ("", asked.after_first)
+        reason, until = self._reason_and_until(scope, said)
+        if until is None:
+            raise Declined("say until when at the end, for example: until 4h")
+        await self.rights.check_silence(scope, by=asked.by, surface=COMMAND)
+        async with self._audited("Silence", scope, asked.by):
+            made = await self.people.silence(
+                scope,
+                rule=rule.strip("`"),
+                by=asked.by,
+                because=reason,
+                until=until,
+                surface=COMMAND,
+            )
+        return _say(scopes.silenced_sentence(self.reading.settings, made))
+
+    async def _unsilence(self, asked: Asked) -> Reply:
+        lifted = await self.rights.check_unsilence(asked.first, by=asked.by, surface=COMMAND)
+        async with self._audited("Unsilence", lifted.scope, asked.by):
+            await self.people.unsilence(lifted, by=asked.by, surface=COMMAND)
+        now = self.clock.now()
+        return _say(await scopes.unsilenced_sentence(self.store, lifted, now=now))
+
     # --- helpers ---
+
+    def _quiet_place(self, name: str) -> str:
+        """The scope that is named: never everything by a slip, nor by a cluster misspelt."""
+        if name == "everywhere":
+            return ""
+        if "/" in name or name in scopes.clusters_of(self.reading.settings):
+            return name
+        return str(self.reading.place(name))
 
     def _scope(self, asked: Asked) -> tuple[str, str]:
         """The cluster that is named first, else everything; and what else was said."""

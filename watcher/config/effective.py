@@ -5,7 +5,7 @@ a password somebody put into a URL in code is masked.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,10 +13,12 @@ from urllib.parse import urlsplit
 import yaml
 
 from watcher.config import durations
+from watcher.config.models_alerts import OFF
 from watcher.config.spelling import SUFFIX, spelt
 from watcher.config.text import is_text
 from watcher.core.windows import Window
 from watcher.settings import DigestSettings, PoolSettings, Settings
+from watcher.settings_alerts import Threshold
 
 URLS = ("url", "api_url")
 
@@ -80,9 +82,28 @@ def _is_absent(value: object) -> bool:
 
 def _field(name: str, value: Any) -> Any:
     if name.endswith(SUFFIX):
-        many = isinstance(value, tuple)
-        return [durations.text(one) for one in value] if many else durations.text(value)
+        return _durations(value)
+    if isinstance(value, Threshold):
+        return _threshold(value, lambda count: count)
     return without_password(value) if name in URLS else _data(value)
+
+
+def _durations(value: Any) -> Any:
+    if isinstance(value, Threshold):
+        return _threshold(value, durations.text)
+    if isinstance(value, Mapping):
+        return {key: durations.text(one) for key, one in value.items()}
+    return (
+        [durations.text(one) for one in value]
+        if isinstance(value, tuple)
+        else durations.text(value)
+    )
+
+
+def _threshold(value: Threshold, shown: Callable[[float], Any]) -> dict[str, Any]:
+    """What is never told must be said: left out, it would be the default."""
+    levels = {"warning": value.warning, "critical": value.critical}
+    return {name: OFF if at is None else shown(at) for name, at in levels.items()}
 
 
 def without_password(url: str) -> str:

@@ -134,10 +134,12 @@ def url_of(value: str, schemes: tuple[str, ...]) -> Any:
     return parts
 
 
-def _web_url(travels: str, instead: str) -> AfterValidator:
-    """Check an https URL; http is for loopback only."""
+def _web_url(travels: str, instead: str, *, or_none: bool = False) -> AfterValidator:
+    """Check an https URL; http is for loopback only. `or_none`: an empty one means none."""
 
     def check(value: str) -> str:
+        if or_none and not value:
+            return value
         parts = url_of(value, ("https", "http"))
         if parts.username is not None or parts.password is not None:
             raise ValueError(f"credentials in the url; put {instead}")
@@ -213,6 +215,14 @@ def _growing(values: list[int]) -> list[int]:
     return values
 
 
+def one_source(part: Part, secret: str) -> str:
+    """Return which key says where a secret is, empty if none does; raise ValueError for two."""
+    found = [key for key in (f"{secret}_file", f"{secret}_env") if getattr(part, key)]
+    if len(found) > 1:
+        raise ValueError(f"{' and '.join(found)} are two places for one secret; keep one")
+    return found[0] if found else ""
+
+
 FilePath = Annotated[Path, BeforeValidator(_path)]
 SecretPath = Annotated[Path, BeforeValidator(_secret_path)]
 EnvName = Annotated[str, AfterValidator(_env)]
@@ -232,6 +242,10 @@ SlackApiUrl = Annotated[
 ]
 HookUrl = Annotated[
     str, _web_url("what is sent", "a secret that signs into a file and name secret_file")
+]
+BeatUrl = Annotated[
+    str,
+    _web_url("what is sent", "a secret that signs into a file and name secret_file", or_none=True),
 ]
 Duration = Annotated[float, BeforeValidator(durations.seconds)]
 WholeDuration = Annotated[int, BeforeValidator(durations.whole_seconds)]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from watcher.config import mistakes, names, together
+from watcher.config import mistakes, names, together, together_alerts
 from watcher.config.making import Maker
 from watcher.config.models import File
 from watcher.config.text import MOST_BYTES, Node, Problem, parse
@@ -46,6 +46,7 @@ def load_text(text: str, *, file: str = "configuration", directory: Path | None 
     problems += names.of_names(root, file)
     settings = Maker(directory).settings(model) if model else Settings()
     problems += together.of_pools(settings, root, file)
+    problems += together_alerts.of_alerts(settings.alerts, root, file)
     if problems:
         raise ConfigError(problems)
     return settings

@@ -1,10 +1,11 @@
 """From what was written to `Settings`: the parts of the file as dataclasses, policies merged."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from watcher.config import models, models_chat, models_policy
+from watcher.config import models, models_alerts, models_chat, models_policy
 from watcher.config.fields import Part
 from watcher.config.models import File, PoolPart
 from watcher.config.models_policy import PolicyPart
@@ -33,6 +34,12 @@ from watcher.settings import (
     WebSettings,
     WorkSettings,
 )
+from watcher.settings_alerts import (
+    AlertEscalation,
+    AlertSettings,
+    HeartbeatSettings,
+    Threshold,
+)
 from watcher.settings_registry import RegistrySettings, ReleaseSettings
 
 MADE: Mapping[type[Part], type[Any]] = {
@@ -50,6 +57,12 @@ MADE: Mapping[type[Part], type[Any]] = {
     models_chat.WebhookPart: WebhookSettings,
     models_chat.RoutePart: Route,
     models_chat.NoticesPart: NoticeSettings,
+    models_alerts.AlertsPart: AlertSettings,
+    models_alerts.CountsPart: Threshold,
+    models_alerts.TimesPart: Threshold,
+    models_alerts.BlindPart: Threshold,
+    models_alerts.AlertEscalationPart: AlertEscalation,
+    models_alerts.HeartbeatPart: HeartbeatSettings,
     models_policy.WindowPart: Window,
     models_policy.BlackoutPart: Blackout,
     models_policy.AfterPart: After,
@@ -107,6 +120,14 @@ class Maker:
         times = {key: said.pop(key) for key in inwards(DigestTimes) if key in said}
         return self._of(DigestSettings, said, times=self._of(DigestTimes, times))  # type: ignore[no-any-return]
 
+    def _alerts(self, part: models_alerts.AlertsPart) -> AlertSettings:
+        """Of a threshold each of its two may be written alone: the default stands for the other."""
+        said, names, usual = part.given(), inwards(AlertSettings), AlertSettings()
+        for key, value in said.items():
+            if isinstance(value, models_alerts.ThresholdPart):
+                said[key] = replace(getattr(usual, names[key]), **value.given())
+        return self._of(AlertSettings, said)  # type: ignore[no-any-return]
+
     def _of(self, dataclass: type[Any], said: Mapping[str, Any], **more: Any) -> Any:
         """Make a dataclass of what is written, and of what was made already."""
         names = inwards(dataclass)
@@ -115,6 +136,8 @@ class Maker:
     def _value(self, value: Any) -> Any:
         if isinstance(value, models_chat.DigestPart):
             return self._digest(value)
+        if isinstance(value, models_alerts.AlertsPart):
+            return self._alerts(value)
         if isinstance(value, Part):
             return self._of(MADE[type(value)], value.given())
         if isinstance(value, Path):

@@ -27,6 +27,7 @@ from watcher.config.fields import (
     Target,
     WholeDuration,
 )
+from watcher.config.models_alerts import AlertsPart
 from watcher.config.models_chat import (
     DigestPart,
     NoticesPart,
@@ -156,6 +157,7 @@ class File(Part):
     routes: list[RoutePart] = UNSET
     digests: list[DigestPart] = UNSET
     notices: NoticesPart = UNSET
+    alerts: AlertsPart = UNSET
     defaults: DefaultsPart = UNSET
     clusters: list[ClusterPart] = UNSET
     recipes: list[RecipePart] = UNSET

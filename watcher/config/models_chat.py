@@ -23,6 +23,7 @@ from watcher.config.fields import (
     TimeOfDay,
     WholeDuration,
     Zone,
+    one_source,
 )
 from watcher.settings import SlackSettings
 
@@ -52,7 +53,9 @@ class SlackPart(Part):
 
     @model_validator(mode="after")
     def _complete(self) -> "SlackPart":
-        bot, app, signing = (_source(self, s) for s in ("bot_token", "app_token", "signing_secret"))
+        bot, app, signing = (
+            one_source(self, s) for s in ("bot_token", "app_token", "signing_secret")
+        )
         ids = {"team": self.team, "app": self.app, "channel": self.channel}
         mode = self.mode or SlackSettings().mode
         if not bot:
@@ -82,7 +85,7 @@ class WebhookPart(Part):
 
     @model_validator(mode="after")
     def _fitting(self) -> "WebhookPart":
-        _source(self, "secret")
+        one_source(self, "secret")
         if not (self.secret_file or self.secret_env):
             raise ValueError("every request is signed: name secret_file or secret_env")
         if self.ca_file and not self.url.startswith("https:"):
@@ -109,11 +112,3 @@ class DigestPart(Part):
 
 class NoticesPart(Part):
     hold: WholeDuration = UNSET
-
-
-def _source(part: Part, secret: str) -> str:
-    """Return which key says where a secret is, empty if none does; raise ValueError for two."""
-    found = [key for key in (f"{secret}_file", f"{secret}_env") if getattr(part, key)]
-    if len(found) > 1:
-        raise ValueError(f"{' and '.join(found)} are two places for one secret; keep one")
-    return found[0] if found else ""

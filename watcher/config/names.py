@@ -6,6 +6,7 @@ next try.
 
 from collections.abc import Collection, Iterable, Mapping
 
+from watcher.alert_rules import RULES
 from watcher.config.mistakes import Path, dotted, nearest
 from watcher.config.text import Node, Problem
 from watcher.core.approval import CHAT, GROUP, PERSON
@@ -47,6 +48,7 @@ class _Names:
         self._people()
         self._policies()
         self._places()
+        self._alerts()
         return self._found
 
     # --- who ----------------------------------------------------------------------------------
@@ -111,6 +113,18 @@ class _Names:
             for name, at in self._texts((*path, "pools")):
                 if name not in pools and not is_pattern(name):
                     self._say(at, f"no pool is `{name[:130]}`{nearest(name, pools)}")
+
+    def _alerts(self) -> None:
+        for path in self._items(("alerts", "escalations")):
+            for _, at in self._texts((*path, "to")):
+                self._place(at)
+        wait: Path = ("alerts", "wait")
+        node = self._root.get(*wait)
+        waiting = node.value if node is not None and isinstance(node.value, dict) else {}
+        rules = [(name, (*wait, name)) for name in waiting]
+        for name, at in (*self._texts(("alerts", "disabled")), *rules):
+            if name not in RULES:
+                self._say(at, f"no alert rule is called `{name[:60]}`{nearest(name, RULES)}")
 
     def _place(self, at: Path) -> None:
         """Tell of a place where nothing can ever be said."""

@@ -9,12 +9,15 @@ from typing import Any
 
 from watcher.core.order import After
 from watcher.core.windows import Blackout
+from watcher.settings_alerts import AlertSettings
 
 SUFFIX = "_seconds"
 """A setting `lease_seconds` of the code is `lease` in the file: its unit stands there."""
 OTHERWISE: Mapping[type, Mapping[str, str]] = {
     Blackout: {"first": "from", "last": "to"},
     After: {"place": "pool"},
+    # As a key, `off` is `false` to everything that reads YAML 1.1, Helm among it.
+    AlertSettings: {"off": "disabled"},
 }
 
 

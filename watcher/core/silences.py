@@ -26,6 +26,13 @@ class Silence:
     """The first moment after it."""
 
 
+def sentence(silence: Silence) -> str:
+    """Return what is silenced, by whom, until when, and why."""
+    what = f"alert {silence.rule}" if silence.rule else "every alert"
+    until = f"{silence.until.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    return f"{what} is silenced by {silence.by} until {until}: {silence.because}"
+
+
 def in_force(
     silences: Iterable[Silence], *, rule: str, cluster: str, pool: str, now: datetime
 ) -> tuple[Silence, ...]:

@@ -99,5 +99,6 @@ for _ = 1, tonumber(ARGV[3]) do
   note(ARGV[at], ARGV[at + 1])
   at = at + 2
 end
+shown()
 ring()
 return answer

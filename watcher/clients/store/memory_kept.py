@@ -1,5 +1,6 @@
-"""What the store in memory keeps beside jobs: snapshots for people, freezes, what was seen."""
+"""What the store in memory keeps beside jobs: snapshots, freezes, silences, what was seen."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -7,16 +8,22 @@ from watcher.clients import codec
 from watcher.clients.store.memory_outbox import MemoryOutbox
 from watcher.clients.store.rows import (
     HANDLED_SECONDS,
+    SILENCE_SECONDS,
+    SILENCES_KEPT,
     as_milliseconds,
     bounded_values,
     milliseconds,
     moment,
     pool_key,
     told_of,
+    too_many_silences,
 )
 from watcher.core.letters import FLEET
+from watcher.core.silences import Silence
 from watcher.core.timing import Freeze
 from watcher.ports import AuditEntry, Clock
+
+_TIME = re.compile(rb'"at":"[^"]*"')
 
 
 class MemoryKept:
@@ -26,19 +33,24 @@ class MemoryKept:
         self._clock = clock
         self.outbox = MemoryOutbox(clock)
         self._audit: list[AuditEntry] = []
+        self._revision = 0
         self._progress: dict[str, bytes] = {}
         self._views: dict[str, bytes] = {}
         self._kept: dict[str, bytes] = {}
         self._not_again: dict[str, dict[str, str]] = {}
         self._first_seen: dict[str, int] = {}
         self._freezes: dict[str, bytes] = {}
+        self._silences: dict[str, bytes] = {}
+        self._silence_ends: dict[str, int] = {}
         self._handled: dict[str, int] = {}
         """Delivery → until when it is known."""
 
     # --- snapshots --------------------------------------------------------------------------
 
     async def set_progress(self, job_id: str, progress: Mapping[str, object]) -> None:
-        self._progress[job_id] = bounded_values(f"progress of {job_id}", progress)
+        new, old = bounded_values(f"progress of {job_id}", progress), self._progress.get(job_id)
+        self._progress[job_id] = new
+        self._shown_unless(old, new)
 
     async def progress(self, job_id: str) -> Mapping[str, object]:
         return codec.decode_values(self._progress.get(job_id, b"{}"))
@@ -46,6 +58,7 @@ class MemoryKept:
     async def put_view(self, key: str, value: Mapping[str, object]) -> None:
         new, old = bounded_values(f"view {key}", value), self._views.get(key)
         self._views[key] = new
+        self._shown_unless(old, new)
         if (names := told_of(key)) and (old is None or _picked(old, names) != _picked(new, names)):
             self.outbox.mark_now(FLEET)
 
@@ -87,19 +100,67 @@ class MemoryKept:
 
     async def freeze(self, freeze: Freeze, audit: AuditEntry) -> None:
         self._freezes[freeze.scope] = codec.encode_freeze(freeze)
-        self._audit.append(audit)
+        self._note(audit)
         self.outbox.mark_now(FLEET)
 
     async def unfreeze(self, scope: str, audit: AuditEntry) -> bool:
         if self._freezes.pop(scope, None) is None:
             return False
-        self._audit.append(audit)
+        self._note(audit)
         self.outbox.mark_now(FLEET)
         return True
 
     async def freezes(self) -> list[Freeze]:
         """Raise UnreadableRecord rather than take one that cannot be read for none."""
         return [codec.decode_freeze(record, s) for s, record in sorted(self._freezes.items())]
+
+    # --- silences ---------------------------------------------------------------------------
+
+    async def silence(self, silence: Silence, audit: AuditEntry) -> None:
+        record = codec.encode_silence(silence)
+        self._drop_old_silences()
+        known = self._silences.get(silence.id)
+        if known == record:
+            return  # a repeat: it is audited already
+        if known is None and len(self._silences) >= SILENCES_KEPT:
+            raise too_many_silences()
+        self._silences[silence.id] = record
+        self._silence_ends[silence.id] = milliseconds(silence.until)
+        self._note(audit)
+        self.outbox.mark_now(FLEET)
+
+    async def unsilence(self, silence_id: str, audit: AuditEntry) -> bool:
+        self._drop_old_silences()
+        if self._silences.pop(silence_id, None) is None:
+            return False
+        self._silence_ends.pop(silence_id, None)
+        self._note(audit)
+        self.outbox.mark_now(FLEET)
+        return True
+
+    async def silences(self) -> list[Silence]:
+        self._drop_old_silences()
+        found = (codec.decode_silence(record) for _, record in sorted(self._silences.items()))
+        return [silence for silence in found if silence is not None]
+
+    def _drop_old_silences(self) -> None:
+        before = self._now() - as_milliseconds(SILENCE_SECONDS)
+        for silence_id in [one for one, end in self._silence_ends.items() if end <= before]:
+            del self._silence_ends[silence_id], self._silences[silence_id]
+
+    # --- what pages show -------------------------------------------------------------------
+
+    async def revision(self) -> int:
+        return self._revision
+
+    def _note(self, *entries: AuditEntry) -> None:
+        self._audit.extend(entries)
+        self._revision += 1
+
+    def _shown_unless(self, old: bytes | None, new: bytes) -> None:
+        """When it was looked at is no news."""
+        if old is None or _TIME.sub(b"", old, 1) != _TIME.sub(b"", new, 1):
+            self._revision += 1
 
     # --- helpers ----------------------------------------------------------------------------
 

@@ -5,8 +5,9 @@ between reading and writing, so within one event loop every change is one step.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -18,11 +19,12 @@ from watcher.clients.store.rows import (
     as_milliseconds,
     bounded_lines,
     check_changes,
+    milliseconds,
     pool_key,
     row_of,
 )
 from watcher.core.jobs import Job, JobKind
-from watcher.ports import AuditEntry, Change, Clock, Conflict, Leased, LeaseLost, Stored
+from watcher.ports import AuditEntry, Backlog, Change, Clock, Conflict, Leased, LeaseLost, Stored
 
 _Looked = tuple[asyncio.Event, tuple[JobKind, ...]]
 """The bell that a task waits for since it last found nothing to do, and the kinds it looked for."""
@@ -89,7 +91,8 @@ class MemoryStore(MemoryKept):
         for entry in list(self._entries.values()):
             if entry.row.build in ended and not entry.row.ended:
                 self._wake(entry)
-        self._audit.extend(audit)
+        self._note(*audit)
+        self._revision += 1
         self.outbox.mark_now(*(row.id for row in rows if row.kind == JobKind.UPDATE))
         return [change.expected + 1 for change in changes]
 
@@ -207,7 +210,7 @@ class MemoryStore(MemoryKept):
             )
         entry.due, entry.lease_ends, entry.asked = None, 0, None
         entry.dead_because, entry.dead_at = because, self._now()
-        self._audit.append(audit)
+        self._note(audit)
 
     async def dead(self) -> list[tuple[Stored, str]]:
         """Newest first."""
@@ -221,7 +224,7 @@ class MemoryStore(MemoryKept):
             raise KeyError(job_id)
         entry.dead_because, entry.attempts = None, 0
         self._enqueue(entry, self._now())
-        self._audit.append(audit)
+        self._note(audit)
 
     async def wake(self, job_id: str) -> None:
         if entry := self._entries.get(job_id):
@@ -250,6 +253,24 @@ class MemoryStore(MemoryKept):
         except TimeoutError:
             return
 
+    async def backlog(self, now: datetime) -> Mapping[JobKind, Backlog]:
+        return {kind: self._backlog(kind, milliseconds(now)) for kind in JobKind}
+
+    def _backlog(self, kind: JobKind, now: int) -> Backlog:
+        queued = [
+            (entry.due, entry.lease_ends)
+            for entry in self._entries.values()
+            if entry.row.kind == kind and entry.due is not None
+        ]
+        due = [at for at, _ in queued if at <= now]
+        leased = sum(ends > now for _, ends in queued)
+        return Backlog(
+            waiting=len(queued) - leased,
+            due=len(due),
+            leased=leased,
+            oldest_due_seconds=(now - min(due, default=now)) / 1000,
+        )
+
     # --- what people read -------------------------------------------------------------------
 
     async def audit(self, job_id: str | None = None, limit: int = 1000) -> list[AuditEntry]:
@@ -258,12 +279,13 @@ class MemoryStore(MemoryKept):
         return [e for e in self._audit if job_id is None or e.job == job_id][-limit:]
 
     async def audit_only(self, entry: AuditEntry) -> None:
-        self._audit.append(entry)
+        self._note(entry)
 
     async def add_log(self, job_id: str, lines: Sequence[str]) -> None:
         if lines:
             kept = [*self._logs.get(job_id, ()), *bounded_lines(lines)]
             self._logs[job_id] = kept[-LOG_LINES:]
+            self._revision += 1
 
     async def log(self, job_id: str) -> list[str]:
         return list(self._logs.get(job_id, ()))

@@ -19,6 +19,13 @@
 local P = KEYS[1] .. ':'
 local rung, marked = false, false
 
+-- Something that pages show is another now; see `Store.revision`.
+local is_told = false
+local function shown()
+  if not is_told then redis.call('INCR', P .. 'revision') end
+  is_told = true
+end
+
 local function clock()
   if ARGV[1] ~= '' then return tonumber(ARGV[1]) end
   local time = redis.call('TIME')
@@ -67,6 +74,7 @@ local function wake(id)
 end
 
 local function note(id, entry)
+  shown()
   local at = redis.call('XADD', P .. 'audit', '*', 'e', entry)
   if id ~= '' then redis.call('RPUSH', P .. 'audit:' .. id, at) end
 end

@@ -1,4 +1,4 @@
-"""What the store in Redis keeps beside jobs: snapshots for people, freezes, what was seen."""
+"""What the store in Redis keeps beside jobs: snapshots, freezes, silences, what was seen."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,13 +9,18 @@ from watcher.clients.store.redis_outbox import RedisOutbox
 from watcher.clients.store.rows import (
     HANDLED_SECONDS,
     LOG_KEPT_SECONDS,
+    SILENCE_SECONDS,
+    SILENCES_KEPT,
+    as_milliseconds,
     bounded_values,
     milliseconds,
     moment,
     pool_key,
     told_of,
+    too_many_silences,
 )
 from watcher.core.letters import FLEET
+from watcher.core.silences import Silence
 from watcher.core.timing import Freeze
 from watcher.ports import AuditEntry
 
@@ -31,8 +36,7 @@ class RedisKept:
 
     async def set_progress(self, job_id: str, progress: Mapping[str, object]) -> None:
         value = bounded_values(f"progress of {job_id}", progress)
-        key = self._redis.key(f"progress:{job_id}")
-        await self._redis.do("SET", key, value, "EX", LOG_KEPT_SECONDS)
+        await self._redis.run("progress", job_id, value, LOG_KEPT_SECONDS)
 
     async def progress(self, job_id: str) -> Mapping[str, object]:
         found = await self._redis.do("GET", self._redis.key(f"progress:{job_id}"))
@@ -99,6 +103,24 @@ class RedisKept:
         return [
             codec.decode_freeze(record, scope.decode()) for scope, record in sorted(found.items())
         ]
+
+    # --- silences ---------------------------------------------------------------------------
+
+    async def silence(self, silence: Silence, audit: AuditEntry) -> None:
+        record, entry = codec.encode_silence(silence), codec.encode_entry(audit)
+        end, kept = milliseconds(silence.until), as_milliseconds(SILENCE_SECONDS)
+        said = (silence.id, record, end, kept, SILENCES_KEPT)
+        if not await self._redis.run("silence", *said, FLEET, audit.job, entry):
+            raise too_many_silences()
+
+    async def unsilence(self, silence_id: str, audit: AuditEntry) -> bool:
+        entry, kept = codec.encode_entry(audit), as_milliseconds(SILENCE_SECONDS)
+        return bool(await self._redis.run("unsilence", silence_id, kept, FLEET, audit.job, entry))
+
+    async def silences(self) -> list[Silence]:
+        found = await self._redis.run("silences", as_milliseconds(SILENCE_SECONDS))
+        read = (codec.decode_silence(record) for record in found)
+        return sorted((one for one in read if one is not None), key=lambda one: one.id)
 
     # --- helpers ----------------------------------------------------------------------------
 

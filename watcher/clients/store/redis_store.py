@@ -5,8 +5,10 @@ Measured against libraries in docs/decisions/0001-queue.md. What a script does i
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -25,9 +27,21 @@ from watcher.clients.store.rows import (
     pool_key,
     row_of,
 )
-from watcher.core.jobs import JobKind
-from watcher.ports import AuditEntry, Change, Clock, Conflict, Leased, LeaseLost, Refused, Stored
+from watcher.core.jobs import Job, JobKind
+from watcher.ports import (
+    AuditEntry,
+    Backlog,
+    Change,
+    Clock,
+    Conflict,
+    Leased,
+    LeaseLost,
+    Refused,
+    Stored,
+)
 
+DECODED = 4 * ENDED_SHOWN
+"""Records that are kept as jobs: those that ended and as many that have not; 7 KB each."""
 UNREADABLE_SECONDS = 10.0
 """A job written by a newer release comes back after this: its own replica may take it."""
 
@@ -92,7 +106,7 @@ class RedisStore(RedisKept):
     async def _list(self, index: str, limit: int) -> list[tuple[Stored, str]]:
         rows = await self._redis.run("list", index, limit)
         return [
-            (Stored(codec.decode(record), int(version)), (because or b"").decode())
+            (Stored(_decoded(record), int(version)), (because or b"").decode())
             for record, version, because in rows
         ]
 
@@ -178,6 +192,21 @@ class RedisStore(RedisKept):
             ):
                 return
 
+    async def backlog(self, now: datetime) -> Mapping[JobKind, Backlog]:
+        """`now` does not count: when a job is due was said by the server's clock, as everywhere."""
+        kinds = tuple(JobKind)
+        told = await self._redis.run("backlog", *kinds)
+        rows = (told[at : at + 4] for at in range(0, len(told), 4))
+        return {
+            kind: Backlog(
+                waiting=int(waiting),
+                due=int(due),
+                leased=int(leased),
+                oldest_due_seconds=int(oldest_ms) / 1000,
+            )
+            for kind, (waiting, due, leased, oldest_ms) in zip(kinds, rows, strict=True)
+        }
+
     # --- what people read -------------------------------------------------------------------
 
     async def audit(self, job_id: str | None = None, limit: int = 1000) -> list[AuditEntry]:
@@ -200,6 +229,7 @@ class RedisStore(RedisKept):
             pipe.rpush(key, *(line.encode() for line in bounded_lines(lines)))
             pipe.ltrim(key, -LOG_LINES, -1)
             pipe.expire(key, LOG_KEPT_SECONDS)
+            pipe.incr(self._redis.key("revision"))
             await pipe.execute()
 
     async def log(self, job_id: str) -> list[str]:
@@ -207,6 +237,9 @@ class RedisStore(RedisKept):
             line.decode()
             for line in await self._redis.do("LRANGE", self._redis.key(f"log:{job_id}"), 0, -1)
         ]
+
+    async def revision(self) -> int:
+        return int(await self._redis.do("GET", self._redis.key("revision")) or 0)
 
     # --- leadership and health --------------------------------------------------------------
 
@@ -219,6 +252,13 @@ class RedisStore(RedisKept):
 
     async def ping(self) -> None:
         await self._redis.do("PING")
+
+
+@lru_cache(maxsize=DECODED)
+def _decoded(record: bytes) -> Job:
+    """Lists are read again and again, by pages and scrapes, and hold mostly what they held before;
+    to read a record costs 50 microseconds, to find it here one."""
+    return codec.decode(record)
 
 
 def _change(change: Change) -> tuple[bytes, bytes]:

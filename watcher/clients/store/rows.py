@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from watcher.clients import codec
 from watcher.core.jobs import Job, JobKind, dedupe_key, kind_of, owns_key
 from watcher.core.update import Update
+from watcher.errors import Declined
 from watcher.ports import Change, Conflict, Refused
 
 ENDED_SHOWN = 500
@@ -24,6 +25,10 @@ VALUES_BYTES = 64 * 1024
 """Bound of a progress or view snapshot; a pool of 500 nodes needs about 30 KB."""
 HANDLED_SECONDS = 3600
 """How long a delivery from outside is known: whoever repeats one does so within minutes."""
+SILENCES_KEPT = 500
+"""More than anybody keeps in mind; what shall be quiet for good is a setting."""
+SILENCE_SECONDS = 24 * 3600
+"""How long after its end a silence is still told of: somebody asks why it was quiet last night."""
 DELIVERED_SECONDS = 90 * 24 * 3600
 """How long it is known what stands where: longer than anybody scrolls back, or an update waits."""
 """The subject of all that concerns no single update."""
@@ -118,6 +123,14 @@ def bounded_values(what: str, values: Mapping[str, object]) -> bytes:
             f" {VALUES_BYTES}: shorten it"
         )
     return encoded
+
+
+def too_many_silences() -> Declined:
+    """What a person is told who orders one more."""
+    return Declined(
+        f"{SILENCES_KEPT} silences are kept, and that is the bound; lift some, or turn the rule"
+        " off in the configuration: alerts.disabled"
+    )
 
 
 def changed_meanwhile(subject: str, key: str, version: int) -> Conflict:

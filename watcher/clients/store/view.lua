@@ -6,7 +6,11 @@ local function read(snapshot)
   return ok and type(value) == 'table' and value or nil
 end
 
+-- When it was looked at is no news.
+local function timeless(snapshot) return (string.gsub(snapshot, '"at":"[^"]*"', '', 1)) end
+
 local old = redis.call('HGET', P .. 'views', ARGV[2])
+if not old or timeless(old) ~= timeless(ARGV[3]) then shown() end
 redis.call('HSET', P .. 'views', ARGV[2], ARGV[3])
 if #ARGV > 4 then
   local was, is = old and read(old), read(ARGV[3])
