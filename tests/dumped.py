@@ -20,7 +20,7 @@ OS_REPOSITORY = "quay.io/openshift-release-dev/ocp-v4.0-art-dev"
 STOCK = f"{OS_REPOSITORY}@sha256:{'a' * 64}"
 LAYERED = f"registry.example.com/os/gpu@sha256:{'b' * 64}"
 IMAGE_DIRECTORY = "quay-io-openshift-release-dev-ocp-v4-0-art-dev-sha256-" + "c" * 64
-SECRET = "c3VwZXItc2VjcmV0"
+SECRET, MIRROR = "c3VwZXItc2VjcmV0", "mirror.example.com/ocp"
 
 Document = dict[str, Any]
 
@@ -29,6 +29,7 @@ PLURALS = {
     "MachineConfigPool": (MCO, "machineconfigpools"),
     "MachineConfig": (MCO, "machineconfigs"),
     "MachineOSConfig": (MCO, "machineosconfigs"),
+    "MachineOSBuild": (MCO, "machineosbuilds"),
     "OSImageStream": (MCO, "osimagestreams"),
     "ImageDigestMirrorSet": ("config.openshift.io", "imagedigestmirrorsets"),
     "ImageTagMirrorSet": ("config.openshift.io", "imagetagmirrorsets"),
@@ -245,12 +246,11 @@ def os_image_stream() -> Document:
 
 
 def mirror_set() -> Document:
-    entry = {"mirrors": ["mirror.example.com/ocp"], "source": OS_REPOSITORY}
     return {
         "apiVersion": "config.openshift.io/v1",
         "kind": "ImageDigestMirrorSet",
         "metadata": _meta("mirrors"),
-        "spec": {"imageDigestMirrors": [entry]},
+        "spec": {"imageDigestMirrors": [{"mirrors": [MIRROR], "source": OS_REPOSITORY}]},
     }
 
 

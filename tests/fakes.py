@@ -241,6 +241,8 @@ class FakeImages:
     present: set[Pullspec] = field(default_factory=set)
     """Images that exist, beside `held`."""
     not_pullable: dict[Pullspec, str] = field(default_factory=dict)
+    tags: dict[str, Digest] = field(default_factory=dict)
+    """What `repository:tag` means."""
     fails: list[Exception] = field(default_factory=list)
 
     def seen_from(self, cluster: ClusterName) -> "FakeImages":
@@ -262,6 +264,12 @@ class FakeImages:
     async def exists(self, image: Pullspec) -> bool:
         self._maybe_fail()
         return image in self.held or image in self.present
+
+    async def digest_of(self, reference: str) -> Digest:
+        self._maybe_fail()
+        if reference not in self.tags:
+            raise Refused(f"{reference} is not there")
+        return self.tags[reference]
 
     async def check_pullable(self, image: Pullspec, pull_secret: bytes) -> None:
         self._maybe_fail()

@@ -23,6 +23,7 @@ from watcher.core.release import (
 from watcher.core.update import Update
 from watcher.core.update_events import Kind
 from watcher.core.update_events import UpdateState as S
+from watcher.linting import Linter
 from watcher.naming import Naming
 from watcher.ports import (
     Cluster,
@@ -56,6 +57,7 @@ class PoolObserver:
     load_recipe: LoadRecipe
     store: Store
     naming: Naming = field(default_factory=Naming)
+    linter: Linter = field(default_factory=Linter)
 
     async def observe(
         self, cluster: ClusterName, pool: PoolName, *, fresh: bool = False
@@ -93,7 +95,8 @@ class PoolObserver:
         would_win = mco.winner_if_applied(view, pool, version=version)
         owners = (c.meta.name for c in view.machine_os_configs.values() if c.pool == pool.name)
         built_for = architectures(view, pool)
-        mine = await self._recipe(recipe, base, built_for)
+        loaded = await self._loaded(recipe)
+        mine = self._seen(recipe, loaded, base, built_for)
         return Observation(
             cluster=view.cluster,
             pool=pool,
@@ -117,6 +120,7 @@ class PoolObserver:
                 f"release:{release.desired.image.digest}", view.observed_at
             ),
             others=await self._others(view, pool.name, release, mine),
+            complaints=await self._complaints(view, pool, recipe, loaded, version),
         )
 
     async def _others(
@@ -232,13 +236,34 @@ class PoolObserver:
             taken_unverified=release.taken_unverified,
         )
 
-    async def _recipe(
-        self, name: str, base: Base | UnknownBase, built_for: tuple[str, ...]
-    ) -> RecipeSeen | RecipeBroken:
+    async def _loaded(self, name: str) -> Recipe | RecipeBroken:
         try:
-            recipe = await asyncio.to_thread(self.load_recipe, name)
+            return await asyncio.to_thread(self.load_recipe, name)
         except (Refused, Malformed) as error:
             return RecipeBroken(name, str(error).removeprefix(f"recipe {name}: "))
+
+    async def _complaints(
+        self,
+        view: ClusterView,
+        pool: Pool,
+        name: str,
+        recipe: Recipe | RecipeBroken,
+        version: str,
+    ) -> tuple[str, ...]:
+        if isinstance(recipe, RecipeBroken):
+            return ()  # what is said of it is why it cannot be used
+        file = self.settings.recipe(name).containerfile or "Containerfile"
+        return await self.linter.sentences(view, pool, recipe, release=version, file=file)
+
+    def _seen(
+        self,
+        name: str,
+        recipe: Recipe | RecipeBroken,
+        base: Base | UnknownBase,
+        built_for: tuple[str, ...],
+    ) -> RecipeSeen | RecipeBroken:
+        if isinstance(recipe, RecipeBroken):
+            return recipe
         key = ""
         if isinstance(base, Base):
             builder = self.settings.recipe(name).builder

@@ -149,7 +149,7 @@ class Planner:
         if stored.job.state not in NOT_BEGUN or proposals.same(active, update):
             return
         why = f"{update.because}; asked anew, as the release or the policy of the pool changed"
-        said = await self._background(seen, seen.base)
+        said = await self._gatherer.background(seen, seen.base)
         await self._commit_new(replace(update, because=why, background=said), replaces=stored)
 
     async def rebuild(
@@ -195,7 +195,7 @@ class Planner:
             update = active.job  # asked for before: this is one more vote for it
         else:
             await self.people.may_replace(active, by=by)
-            update = replace(update, background=await self._background(seen, seen.base))
+            update = replace(update, background=await self._gatherer.background(seen, seen.base))
             await self._commit_new(update, replaces=active, surface=surface)
         try:
             return (await self.people.approve(update.id, by=by, surface=surface)).update
@@ -227,8 +227,9 @@ class Planner:
         mode = configured.mode_of(proposals.kind_of_change(seen)) if configured else Mode.APPROVE
         return mode is Mode.NOTIFY
 
-    async def _background(self, seen: Observation, base: Base) -> Background:
-        return await proposals.Gatherer(self.images, self.store).background(seen, base)
+    @property
+    def _gatherer(self) -> proposals.Gatherer:
+        return proposals.Gatherer(self.images, self.store)
 
     def _stock_update(self, seen: Observation, base: Base, by: str) -> Update:
         return proposals.stock(
@@ -273,7 +274,7 @@ class Planner:
                     raise Conflict(f"{active.job.id} came in between: a person's wish stands")
                 if by != RELAYER:
                     await self.people.may_replace(active, by=by)
-            update = replace(update, background=await self._background(seen, wanted.base))
+            update = replace(update, background=await self._gatherer.layered(seen, wanted.base))
             extra = [Change(job=build, expected=0)] if is_new else []
             queued = noted(build, "Queued", by=by, now=now, detail=str(build.base))
             entries = [queued] if is_new else []

@@ -16,7 +16,7 @@ from watcher.core.jobs import Job, JobKind
 from watcher.core.silences import Silence
 from watcher.core.timing import Freeze
 from watcher.errors import Conflict, OutsideError, Refused, Transient
-from watcher.ports_images import Builder, BuildOrder, Images, Log, Signatures
+from watcher.ports_images import Builder, BuildOrder, Images, Log, Memory, Signatures
 from watcher.ports_telling import Directory, Groups, Outbox, Sink
 
 __all__ = [  # told of by the same name as what is defined here
@@ -27,6 +27,7 @@ __all__ = [  # told of by the same name as what is defined here
     "Groups",
     "Images",
     "Log",
+    "Memory",
     "Outbox",
     "OutsideError",
     "Refused",
@@ -252,6 +253,13 @@ class Store(Protocol):
         """Take or prolong the leadership; True while it is ours."""
 
     async def resign(self, replica: str) -> None: ...
+
+    async def revision(self) -> int:
+        """Another number than before whenever anything that pages show was changed by anybody.
+
+        Jobs, progress, logs, views, freezes, silences and the audit trail; not what only says
+        again at a later time what was said before. It grows, unless the store was emptied.
+        """
 
     async def ping(self) -> None:
         """Raise Transient if the store does not answer."""

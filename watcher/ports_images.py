@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from watcher.core.facts import NO_CLUSTER, ClusterName, Pullspec, Repository
+from watcher.core.facts import NO_CLUSTER, ClusterName, Digest, Pullspec, Repository
 from watcher.core.genuine import Verdict
 from watcher.core.images import ImageFacts, Payload
 from watcher.core.recipe import Recipe
@@ -29,9 +29,21 @@ class Images(Protocol):
 
     async def exists(self, image: Pullspec) -> bool: ...
 
+    async def digest_of(self, reference: str) -> Digest:
+        """What `repository[:tag]` means now, by the bytes of its manifest; without a tag `latest`.
+        Raise Refused for what is no such name, or not there."""
+
     async def check_pullable(self, image: Pullspec, pull_secret: bytes) -> None:
         """Raise Refused unless manifest, configuration and layers can be read with this
         .dockerconfigjson, as a node would."""
+
+
+class Memory(Protocol):
+    """What outlives the process: a part of `ports.Store`."""
+
+    async def keep(self, key: str, value: Mapping[str, object]) -> None: ...
+
+    async def kept(self, key: str) -> Mapping[str, object]: ...
 
 
 class Signatures(Protocol):

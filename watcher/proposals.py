@@ -29,6 +29,8 @@ NO_RECIPE = Digest("sha256:" + hashlib.sha256(b"").hexdigest())
 STOCK = "stock"
 OS_VERSION = "org.opencontainers.image.version"
 """Label that RHCOS images carry and layered ones inherit (openshift/os docs/faq.md)."""
+COMPLAINTS = 10
+"""Of lint, kept with an update: who has more must fix the recipe, or ignore rules in it."""
 REMEMBERED = 20
 """Updates of a pool that are looked through for one that tells how long a node takes."""
 
@@ -191,6 +193,14 @@ class Gatherer:
             from_recipe=str(running.lineage.recipe or "") if running else "",
             from_os_version=old,
         )
+
+    async def layered(self, seen: Observation, base: Base) -> Background:
+        """The same for a new layered image: with what lint says of its recipe."""
+        said, name = seen.complaints, seen.recipe.name
+        told: tuple[str, ...] = said[:COMPLAINTS]
+        if more := len(said) - len(told):
+            told = (*told, f"and {more} more: `relayer lint {name}` says all")
+        return replace(await self.background(seen, base), complaints=told)
 
     async def _os_version(self, image: str, seen: Observation) -> str:
         try:

@@ -85,6 +85,11 @@ def behind(lag: Lag) -> str:
     return ", ".join(f"{n} {unit}{'s' if n != 1 else ''}" for n, unit in parts if n)
 
 
+def is_stale(seen: Surveyed, *, now: datetime) -> bool:
+    """Whether what is known of a cluster is not of now: never read, or out of sight since."""
+    return now - seen.observed_at > FRESH
+
+
 def age_sentence(seen: Surveyed, *, now: datetime) -> str:
     """Return how old what is known of a cluster is, where that is worth a word; else empty."""
     if seen.observed_at.year == 1:

@@ -5,17 +5,19 @@ finding says so.
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from watcher.ancestry import Ancestry, Graphs
-from watcher.bases import architectures, base_of, lineage_of
-from watcher.core import graph, mco, os_version
+from watcher.bases import base_of, lineage_of
+from watcher.core import graph, image_mode, mco, os_version, tags
 from watcher.core.blocks import unmapped
-from watcher.core.cluster import ClusterVersion, ClusterView, MachineConfig, Pool
+from watcher.core.classify import is_by_digest
+from watcher.core.cluster import ClusterVersion, ClusterView, MachineConfig, MachineOsConfig, Pool
 from watcher.core.drift import RecipeBroken, RecipeSeen
-from watcher.core.facts import ClusterName, Malformed, Pullspec
+from watcher.core.facts import ClusterName, Digest, Malformed, Pullspec
 from watcher.core.graph import Graph
 from watcher.core.images import ImageFacts, Payload
 from watcher.core.lag import Lag, lag
@@ -24,7 +26,8 @@ from watcher.core.recipe import Recipe
 from watcher.core.release import Base, ReleaseState, UnknownBase, effective_stream, release_state
 from watcher.core.state import Surveyed
 from watcher.core.survey import Known, Survey
-from watcher.ports import Images, OutsideError, Refused
+from watcher.lately import Lately, RecentGraphs, RecentImages
+from watcher.ports import Images, Memory, OutsideError, Refused
 from watcher.settings import Settings
 
 LoadRecipe = Callable[[str], Recipe]
@@ -49,6 +52,10 @@ class Offline:
         """See `ports.Images`."""
         return True
 
+    async def digest_of(self, reference: str) -> Digest:
+        """See `ports.Images`."""
+        raise Refused("registries are not asked for files; --registry asks them")
+
     async def check_pullable(self, image: Pullspec, pull_secret: bytes) -> None:
         """See `ports.Images`."""
 
@@ -61,11 +68,28 @@ class Offline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surveyor:
+    """May be asked at every change: what registries and update services said lately is kept."""
+
     settings: Settings
     images: Images
     graphs: Graphs
     load_recipe: LoadRecipe | None = None
     """None: recipes are not compared."""
+    memory: Memory | None = None
+    """Where it is remembered what tags meant; None: nobody notices that one moved."""
+    monotonic: Callable[[], float] = time.monotonic
+    _images: RecentImages = field(init=False)
+    _graphs: RecentGraphs = field(init=False)
+    _ancestry: Ancestry = field(init=False)
+    """One for all: what did not answer one search is not waited for by the next."""
+
+    def __post_init__(self) -> None:
+        lately, url = Lately(self.monotonic), self.settings.release.graph_url
+        images, graphs = RecentImages(self.images, lately), RecentGraphs(self.graphs, lately)
+        ancestry = Ancestry(images, graphs, graph_url=url, monotonic=self.monotonic)
+        # Frozen: set here, once.
+        for name, value in (("_images", images), ("_graphs", graphs), ("_ancestry", ancestry)):
+            object.__setattr__(self, name, value)
 
     async def survey(self, view: ClusterView, *, now: datetime) -> Surveyed:
         """Survey a cluster once. Raise nothing of the ports: it is part of a finding."""
@@ -88,51 +112,87 @@ class Surveyor:
             why = f"ClusterVersion names its release wrongly: {error}"
             return Known(problem=why, recipes=recipes)
         bases = await self._bases(view, release)
-        winners = _winners(view, release)
-        # One for all: what did not answer one search is not waited for by the next.
-        ancestry = Ancestry(self.images, self.graphs, graph_url=self.settings.release.graph_url)
+        winners, platforms = _winners(view, release), _Platforms(view)
         lineages: dict[str, Lineage] = {}
         # Ours first: what is written on them is known even where registries cannot be asked.
         for pool, won in sorted(winners, key=lambda one: not _is_ours(*one)):
             if won.os_image_url not in lineages:
-                lineages[won.os_image_url] = await _lineage(ancestry, view, pool, won)
+                lineages[won.os_image_url] = await self._lineage(view, pool, won, platforms)
+        images = {pool.meta.name: won.os_image_url for pool, won in winners}
+        unpullable = await self._unpullable(view, set(images.values()))
+        for pool, owner in _in_image_mode(view):
+            image, base = owner.current_image, bases.get(effective_stream(view, pool))
+            if image not in lineages:
+                lineages[image] = await self._present(view, pool, owner, base, platforms)
+            images[pool.meta.name] = image
         return Known(
             release=release,
             bases=bases,
             lineages=lineages,
             recipes=recipes,
-            lags=await self._lags(view, view.cluster_version, bases, winners, lineages),
-            unpullable=await self._unpullable(view, lineages),
+            lags=await self._lags(view, view.cluster_version, bases, images, lineages, platforms),
+            unpullable=unpullable,
+            moved=await self._moved(view, winners),
         )
 
     async def _unpullable(self, view: ClusterView, named: Iterable[str]) -> dict[str, str]:
         """Images that their registry says it does not have; what cannot be asked is not said."""
-        images = self.images.seen_from(view.cluster)
-        found: dict[str, str] = {}
-        for name in named:
+        images = self._images.seen_from(view.cluster)
+
+        async def why(name: str) -> tuple[str, str]:
             try:
-                if not await images.exists(Pullspec(name)):
-                    found[name] = f"{name} is not in its registry"
+                is_there = await images.exists(Pullspec(name))
             except (OutsideError, Malformed):
-                continue
-        return found
+                return name, ""
+            return name, "" if is_there else f"{name} is not in its registry"
+
+        said = await asyncio.gather(*map(why, sorted(named)))
+        return {name: what for name, what in said if what}
+
+    async def _moved(
+        self, view: ClusterView, winners: list[tuple[Pool, MachineConfig]]
+    ) -> dict[str, str]:
+        """MachineConfig → what the tag of its image means now, where that is something else."""
+        if self.memory is None:
+            return {}
+        tagged = {won.meta.name: won for _, won in winners if not is_by_digest(won.os_image_url)}
+        asked = [self._moved_one(self.memory, view, won) for _, won in sorted(tagged.items())]
+        said = await asyncio.gather(*asked)
+        return {name: what for name, what in zip(sorted(tagged), said, strict=True) if what}
+
+    async def _moved_one(self, memory: Memory, view: ClusterView, won: MachineConfig) -> str:
+        key, meta = f"tag:{view.cluster}/{won.meta.name}", won.meta
+        try:
+            digest = await self._images.seen_from(view.cluster).digest_of(won.os_image_url)
+            now = tags.TagSeen(
+                image=won.os_image_url,
+                uid=meta.uid,
+                generation=meta.generation,
+                digest=digest,
+                at=view.observed_at,
+            )
+            first = tags.from_values(await memory.kept(key))
+            if first is None or not first.is_of_same(now):
+                await memory.keep(key, tags.to_values(now))
+                return ""
+            return tags.moved(first, now)
+        except OutsideError:
+            return ""  # nobody knows now
 
     async def _recipes(self, view: ClusterView) -> Mapping[str, RecipeSeen | RecipeBroken]:
-        found: dict[str, RecipeSeen | RecipeBroken] = {}
-        for pool in self.settings.pools:
-            if pool.cluster != view.cluster or self.load_recipe is None:
-                continue
-            try:
-                recipe = await asyncio.to_thread(self.load_recipe, pool.recipe)
-                found[pool.pool] = RecipeSeen(name=pool.recipe, digest=recipe.digest, build_key="")
-            except (Refused, Malformed) as error:
-                found[pool.pool] = RecipeBroken(pool.recipe, str(error))
-        return found
+        mine = [pool for pool in self.settings.pools if pool.cluster == view.cluster]
+        if self.load_recipe is None:
+            return {}
+        read = {
+            name: await asyncio.to_thread(_read, self.load_recipe, name)
+            for name in sorted({pool.recipe for pool in mine})
+        }
+        return {pool.pool: read[pool.recipe] for pool in mine}
 
     async def _bases(
         self, view: ClusterView, release: ReleaseState
     ) -> dict[str, Base | UnknownBase]:
-        images = self.images.seen_from(view.cluster)
+        images = self._images.seen_from(view.cluster)
         found: dict[str, Base | UnknownBase] = {}
         for pool in view.pools.values():
             stream = effective_stream(view, pool)
@@ -149,24 +209,26 @@ class Surveyor:
         view: ClusterView,
         cv: ClusterVersion,
         bases: Mapping[str, Base | UnknownBase],
-        winners: list[tuple[Pool, MachineConfig]],
+        images: Mapping[str, str],
         lineages: Mapping[str, Lineage],
+        platforms: "_Platforms",
     ) -> dict[str, Lag]:
-        if not winners:
+        """By pool; `images`: what each runs, where that is not the release's own."""
+        if not images:
             return {}
         seen = await self._graph(cv)
         found: dict[str, Lag] = {}
-        for pool, won in winners:
-            had, base = lineages[won.os_image_url], bases.get(effective_stream(view, pool))
+        for name, image in images.items():
+            had, base = lineages[image], bases.get(effective_stream(view, view.pools[name]))
             if isinstance(base, Base) and had.base == base.image.digest:
-                found[pool.meta.name] = Lag(minors=0, releases=0, days=0)
+                found[name] = Lag(minors=0, releases=0, days=0)
             elif had.release_version:
-                found[pool.meta.name] = lag(
+                found[name] = lag(
                     had.release_version,
                     behind=cv.desired_version,
                     graph=seen,
                     cluster_version=cv,
-                    built=await self._built(view, pool, won.os_image_url, had, base),
+                    built=await self._built(view.cluster, platforms.of(name), image, had, base),
                 )
         return found
 
@@ -174,7 +236,7 @@ class Surveyor:
         if not cv.channel:
             return None
         try:
-            seen = await self.graphs.graph(
+            seen = await self._graphs.graph(
                 url=graph.service_of(cv, self.settings.release.graph_url),
                 channel=cv.channel,
                 architecture=graph.architecture_of(cv),
@@ -186,8 +248,8 @@ class Surveyor:
 
     async def _built(
         self,
-        view: ClusterView,
-        pool: Pool,
+        cluster: ClusterName,
+        architecture: str,
         image: str,
         had: Lineage,
         base: Base | UnknownBase | None,
@@ -196,28 +258,99 @@ class Surveyor:
         if not isinstance(base, Base):
             return None
         # Our own annotations do not say it; the image inherits it from its base.
-        built = os_version.parse(had.os_version or await self._os_version(view, pool, image))
+        version = had.os_version or await self._os_version(cluster, architecture, image)
+        built = os_version.parse(version)
         if built is None:
             return None
-        newest = os_version.parse(await self._os_version(view, pool, str(base.image)))
+        newest = os_version.parse(await self._os_version(cluster, architecture, str(base.image)))
         return (built, newest) if newest else None
 
-    async def _os_version(self, view: ClusterView, pool: Pool, image: str) -> str:
-        images, architecture = self.images.seen_from(view.cluster), architectures(view, pool)[:1]
+    async def _os_version(self, cluster: ClusterName, architecture: str, image: str) -> str:
+        images = self._images.seen_from(cluster)
         try:
-            facts = await images.facts(Pullspec(image), *architecture)
+            facts = await images.facts(Pullspec(image), architecture)
         except (OutsideError, Malformed):
             return ""
         return os_version.machine_os_of({}, facts.labels)
 
+    async def _lineage(
+        self, view: ClusterView, pool: Pool, won: MachineConfig, platforms: "_Platforms"
+    ) -> Lineage:
+        built_for = (platforms.of(pool.meta.name),)
+        try:
+            return await lineage_of(self._ancestry, view, pool, won, built_for)
+        except OutsideError:
+            return Lineage()
 
-async def _lineage(
-    ancestry: Ancestry, view: ClusterView, pool: Pool, won: MachineConfig
-) -> Lineage:
+    async def _present(
+        self,
+        view: ClusterView,
+        pool: Pool,
+        owner: MachineOsConfig,
+        base: Base | UnknownBase | None,
+        platforms: "_Platforms",
+    ) -> Lineage:
+        """Where the image of a pool in image mode comes from: by the cluster's own objects, as its
+        registry is often the cluster's too and nobody else's, else by its labels and layers."""
+        found = image_mode.lineage_by_build(view, owner)
+        if found.base is None:
+            found = await self._searched(view, pool, owner.current_image, platforms)
+        if found.base is None or found.release_version:
+            return found
+        if isinstance(base, Base) and found.base == base.image.digest:
+            return replace(found, release_version=base.release.version)
+        named = str(found.base_image or "")
+        of_base = await self._searched(view, pool, named, platforms) if named else Lineage()
+        return replace(
+            found,
+            release_version=of_base.release_version,
+            os_version=found.os_version or of_base.os_version,
+        )
+
+    async def _searched(
+        self, view: ClusterView, pool: Pool, image: str, platforms: "_Platforms"
+    ) -> Lineage:
+        try:
+            found = await self._ancestry.of(
+                Pullspec(image),
+                platforms.of(pool.meta.name),
+                cluster=view.cluster,
+                cluster_version=view.cluster_version,
+                stream=effective_stream(view, pool),
+            )
+        except (OutsideError, Malformed):
+            return Lineage()
+        return found.lineage
+
+
+class _Platforms:
+    """The architecture of each pool: of its nodes; where it has none yet, of any."""
+
+    def __init__(self, view: ClusterView) -> None:
+        member = mco.Membership(view.pools)
+        self._of: dict[str | None, set[str]] = {}
+        self._any: set[str] = set()
+        for node in view.nodes.values():
+            if node.architecture:
+                self._of.setdefault(member.pool_of(node), set()).add(node.architecture)
+                self._any.add(node.architecture)
+
+    def of(self, pool: str) -> str:
+        """Return the first by name."""
+        return min(self._of.get(pool) or self._any, default="amd64")
+
+
+def _read(load_recipe: LoadRecipe, name: str) -> RecipeSeen | RecipeBroken:
     try:
-        return await lineage_of(ancestry, view, pool, won, architectures(view, pool)[:1])
-    except OutsideError:
-        return Lineage()
+        return RecipeSeen(name=name, digest=load_recipe(name).digest, build_key="")
+    except (Refused, Malformed) as error:
+        return RecipeBroken(name, str(error))
+
+
+def _in_image_mode(view: ClusterView) -> list[tuple[Pool, MachineOsConfig]]:
+    """Pools with the owner of their image, once there is one."""
+    owners = image_mode.owners(view).items()
+    return [(view.pools[n], o) for n, o in owners if n in view.pools and o.current_image]
 
 
 def _without_sources(view: ClusterView) -> str:
@@ -235,8 +368,6 @@ def _is_ours(pool: Pool, won: MachineConfig) -> bool:
 
 def _winners(view: ClusterView, release: ReleaseState) -> list[tuple[Pool, MachineConfig]]:
     """Pools with the override that they get."""
-    version = release.desired.version
-    speaking = [mc for mc in view.machine_configs.values() if mc.os_image_url]
-    pools = view.pools.values()
-    found = ((pool, mco.overriding(pool, speaking, version=version)) for pool in pools)
+    winners = mco.Winners(view.machine_configs.values(), version=release.desired.version)
+    found = ((pool, winners.overriding(pool)) for pool in view.pools.values())
     return [(pool, won) for pool, won in found if won is not None]

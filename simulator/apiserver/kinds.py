@@ -63,8 +63,34 @@ _MCO = "machineconfiguration.openshift.io"
 POOLS = Kind(_MCO, "v1", "machineconfigpools", "MachineConfigPool", has_status=True)
 MACHINE_CONFIGS = Kind(_MCO, "v1", "machineconfigs", "MachineConfig")
 OS_CONFIGS = Kind(_MCO, "v1", "machineosconfigs", "MachineOSConfig", has_status=True)
+OS_BUILDS = Kind(_MCO, "v1", "machineosbuilds", "MachineOSBuild", has_status=True)
 OS_IMAGE_STREAMS = Kind(_MCO, "v1", "osimagestreams", "OSImageStream", has_status=True)
 CONTROLLER_CONFIGS = Kind(_MCO, "v1", "controllerconfigs", "ControllerConfig", has_status=True)
+
+
+def _built_in(group: str, plural: str, kind: str, *, namespaced: bool = True) -> Kind:
+    return Kind(group, "v1", plural, kind, namespaced, custom=False)
+
+
+_RBAC = "rbac.authorization.k8s.io"
+_MONITORING = "monitoring.coreos.com"
+INSTALLATION = (
+    _core("serviceaccounts", "ServiceAccount", namespaced=True),
+    _core("services", "Service", namespaced=True, has_status=True),
+    _core("persistentvolumeclaims", "PersistentVolumeClaim", namespaced=True, has_status=True),
+    _built_in(_RBAC, "clusterroles", "ClusterRole", namespaced=False),
+    _built_in(_RBAC, "clusterrolebindings", "ClusterRoleBinding", namespaced=False),
+    _built_in(_RBAC, "roles", "Role"),
+    _built_in(_RBAC, "rolebindings", "RoleBinding"),
+    _built_in("apps", "deployments", "Deployment"),
+    _built_in("apps", "statefulsets", "StatefulSet"),
+    _built_in("policy", "poddisruptionbudgets", "PodDisruptionBudget"),
+    _built_in("networking.k8s.io", "networkpolicies", "NetworkPolicy"),
+    _built_in("route.openshift.io", "routes", "Route"),
+    Kind(_MONITORING, "v1", "servicemonitors", "ServiceMonitor", namespaced=True),
+    Kind(_MONITORING, "v1", "prometheusrules", "PrometheusRule", namespaced=True),
+)
+"""What `relayer manifests` makes. Only kept: nothing runs here."""
 
 ALL = (
     CONFIG_MAPS,
@@ -80,8 +106,10 @@ ALL = (
     POOLS,
     MACHINE_CONFIGS,
     OS_CONFIGS,
+    OS_BUILDS,
     OS_IMAGE_STREAMS,
     CONTROLLER_CONFIGS,
+    *INSTALLATION,
 )
 
 

@@ -14,6 +14,8 @@ import pytest
 
 from simulator.registry.images import base_image, index_of, make_image, push, push_to, release_image
 from tests.registries import PASSWORD, USER, PrivateCa, Running, real_registry, simulated_registry
+from watcher.clients.access import Fixed
+from watcher.clients.images import RegistryImages
 from watcher.clients.registry import (
     Carried,
     Credentials,
@@ -105,6 +107,20 @@ async def test_docker_images_and_indexes_are_read(
     assert found.digest == image.digest
     assert (await client.head(ref)).digest == ref.digest
     assert (await client.config(ref)).platform == Platform("linux", "amd64")
+
+
+async def test_a_tag_means_what_its_bytes_are_and_is_asked_anew(
+    client: RegistryClient, registry: Running
+) -> None:
+    images, repository = RegistryImages(Fixed(client)), registry.repository("rhcos/moves")
+    one = await push(client, repository, base_image(), tag="v1")
+    assert await images.digest_of(f"{repository}:v1") == one.digest
+    other = await push(client, repository, index_of(base_image()), tag="v1")
+    assert await images.digest_of(f"{repository}:v1") == other.digest != one.digest
+    await push(client, repository, base_image(), tag="latest")
+    assert await images.digest_of(str(repository)) == one.digest
+    with pytest.raises(NotFound):
+        await images.digest_of(f"{repository}:gone")
 
 
 async def test_what_is_not_there_is_told_apart(client: RegistryClient, registry: Running) -> None:

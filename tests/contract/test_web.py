@@ -350,8 +350,8 @@ async def test_the_figures_say_how_things_stand(here: Site) -> None:
     for line in (
         'relayer_jobs{kind="update",state="waiting-for-build"} 1.0',
         'relayer_jobs{kind="update",state="applying"} 0.0',
-        'relayer_pool_decision{cluster="prod",decision="Rebuild",pool="infra"} 1.0',
-        'relayer_pool_decision{cluster="prod",decision="Hold",pool="infra"} 0.0',
+        'relayer_pool_decision{cluster="prod",pool="infra",decision="Rebuild"} 1.0',
+        'relayer_pool_decision{cluster="prod",pool="infra",decision="Hold"} 0.0',
         'relayer_watch_age_seconds{cluster="prod",kind="MachineConfigPool"} 42.0',
         'relayer_transitions_total{kind="update",state="awaiting-approval"} 1.0',
         'relayer_retries_total{kind="update",state="awaiting-approval"} 1.0',

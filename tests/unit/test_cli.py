@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.dumped import Oc, everything, write
 from tests.facts import a_build, a_policy, an_update, digest
 from tests.unit.shell import ME, Shell, fresh, shell_in
 from watcher.cli import main
@@ -261,6 +262,26 @@ def test_help_loads_nothing_heavy() -> None:
     )
     loaded = set(out.stdout.split())
     assert not loaded & {"asyncio", "rich", "pydantic", "yaml", "msgspec", "kubernetes", "redis"}
+
+
+def test_files_alone_are_read_without_what_speaks_to_a_network(tmp_path: Path) -> None:
+    """Nor with the library of log lines, which takes as long to load as a dump to read."""
+    dump = write(tmp_path, {"all.yaml": Oc.yaml(*everything())})
+    program = (
+        "import sys; from watcher.cli import main;"
+        f"main(['drift', '--from', {str(dump)!r}]); print(*sys.modules)"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"HOME": str(tmp_path)},
+    )
+    table, *_, loaded = out.stdout.strip().rpartition("\n")
+    assert "worker" in table
+    heavy = {"httpx", "aiohttp", "kubernetes", "redis", "slack_sdk", "structlog", "rich"}
+    assert not set(loaded.split()) & heavy
 
 
 @pytest.mark.parametrize(

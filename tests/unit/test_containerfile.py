@@ -1,5 +1,8 @@
 """The scanner and the base replacement on texts written by hand."""
 
+import sys
+from types import FrameType
+
 import pytest
 
 from watcher.core.containerfile import Ambiguous, NoBase, decode, scan
@@ -294,3 +297,33 @@ def test_a_text_no_builder_takes_is_refused(text: str, because: str) -> None:
 def test_a_recipe_that_sets_the_base_argument_itself_is_refused() -> None:
     with pytest.raises(Ambiguous, match="line 2: A chooses the base"):
         rebase("ARG A\nFROM $A\n", BASE, build_args={"A": "quay.io/a/b"})
+
+
+def _work(text: str) -> int:
+    """How many functions are called to put another base under it."""
+    calls = 0
+
+    def count(frame: FrameType, event: str, said: object) -> None:
+        nonlocal calls
+        calls += event == "call"
+
+    sys.setprofile(count)
+    try:
+        rebase(text, BASE)
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["FROM s{0} AS s{1}\n", "RUN echo {0}\n", "COPY --from=s0 a{0} /b\n", "RUN a \\\n && b{0}\n"],
+    ids=["stages", "runs", "copies", "continued lines"],
+)
+def test_a_text_of_twice_as_many_lines_is_twice_the_work(line: str) -> None:
+    def text(lines: int) -> str:
+        return "FROM quay.io/os/base AS s0\n" + "".join(
+            line.format(number, number + 1) for number in range(lines)
+        )
+
+    assert _work(text(2000)) < 2.2 * _work(text(1000))

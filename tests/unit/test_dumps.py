@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from tests import dumped
 from tests.dumped import Document, Oc, everything, gathered, gz, tar, write
 from watcher.clients.dumps import Dumps, read_dumps
 from watcher.clients.kube import kinds
-from watcher.clients.kube.live import assemble
+from watcher.clients.kube.assembling import assemble
 from watcher.core.cluster import ClusterView
 from watcher.core.facts import ClusterName
 
@@ -46,8 +47,11 @@ def live(objects: list[Document]) -> ClusterView:
 
 
 def facts(view: ClusterView) -> dict[str, Any]:
+    """All but the files of MachineConfigs, which dumps leave out."""
     named = {"cluster", "observed_at"}
-    return {name: getattr(view, name) for name in view.__slots__ if name not in named}
+    configs = {n: replace(one, files=()) for n, one in view.machine_configs.items()}
+    said = {name: getattr(view, name) for name in view.__slots__ if name not in named}
+    return {**said, "machine_configs": configs}
 
 
 def several_files(objects: list[Document]) -> dict[str, str | bytes]:

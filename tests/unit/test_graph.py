@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.facts import a_version, digest, release_image
 from watcher.core import lag as lags
 from watcher.core import os_version
-from watcher.core.cluster import HistoryEntry, OfferedUpdate
+from watcher.core.cluster import HistoryEntry, OfferedUpdate, Risk
 from watcher.core.facts import Malformed
 from watcher.core.graph import (
     CHANNELS,
@@ -138,9 +138,9 @@ def test_offline_the_cluster_says_where_one_may_go() -> None:
     cv = a_version(
         offered=(
             update("4.16.4"),
-            update("4.16.10", risks=("A", "B"), recommended=False),
+            update("4.16.10", risks=(Risk(name="A"), Risk(name="B")), recommended=False),
             update("4.16.9", recommended=False),
-            update("4.16.8", risks=("A",)),  # which does not apply to this cluster
+            update("4.16.8", risks=(Risk(name="A"),)),  # which does not apply to this cluster
         )
     )
     assert [(o.node.version, [r.name for r in o.risks]) for o in offered_to(cv)] == [

@@ -176,3 +176,9 @@ async def test_an_index_names_its_platforms(client: RegistryClient, registry: Ru
         found = await images.facts(image, architecture)
         assert found.platforms == ("linux/amd64", "linux/arm64")
         assert found.architecture == architecture
+
+
+@pytest.mark.parametrize("name", ["", "os", "UPPER/os:v1", "h.example.com/os:v 1", "h/os@sha256:x"])
+async def test_what_is_no_name_of_an_image_is_refused(client: RegistryClient, name: str) -> None:
+    with pytest.raises(Refused, match="not an image by tag"):
+        await RegistryImages(Fixed(client)).digest_of(name)

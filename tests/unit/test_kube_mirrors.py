@@ -8,8 +8,8 @@ import pytest
 
 from tests.unit.test_kube_wire import read
 from watcher.clients.kube import kinds
+from watcher.clients.kube.assembling import assemble
 from watcher.clients.kube.kinds import Kind
-from watcher.clients.kube.live import assemble
 from watcher.core.facts import ClusterName, Malformed
 from watcher.core.mirrors import MirrorRule
 

@@ -10,7 +10,7 @@ import pytest
 
 from watcher.clients.kube import errors, http1, kinds, wire
 from watcher.clients.kube.kinds import Kind
-from watcher.core.cluster import Condition, HistoryEntry, OfferedUpdate, Requirement
+from watcher.core.cluster import Condition, HistoryEntry, OfferedUpdate, Requirement, Risk
 from watcher.core.facts import Malformed
 from watcher.ports import Conflict, FieldConflict, Refused, Transient
 
@@ -38,7 +38,16 @@ def test_a_cluster_version_tells_what_it_is_offered() -> None:
         conditionalUpdates=[
             {
                 "release": {"version": "4.18.6", "image": "i6"},
-                "risks": [{"name": "A", "message": "m", "matchingRules": []}, {"name": "B"}],
+                "risks": [
+                    {
+                        "name": "A",
+                        "message": "m",
+                        "url": "https://a",
+                        "matchingRules": [{"type": "PromQL", "promql": {"promql": "up"}}],
+                    },
+                    {"name": "B", "matchingRules": [{"type": "Always"}]},
+                    {"name": "C", "message": None, "url": None, "matchingRules": None},
+                ],
                 "conditions": [
                     {"type": "Other", "status": "True"},
                     {"type": "Recommended", "status": "False", "reason": "R"},
@@ -57,9 +66,19 @@ def test_a_cluster_version_tells_what_it_is_offered() -> None:
     assert seen.offered == (
         OfferedUpdate(version="4.18.4", image="i4", channels=("stable-4.18",), url="https://e"),
         OfferedUpdate(version="4.18.5", image="i5"),
-        OfferedUpdate(version="4.18.6", image="i6", risks=("A", "B"), recommended=False),
+        OfferedUpdate(
+            version="4.18.6",
+            image="i6",
+            risks=(
+                Risk(name="A", message="m", url="https://a", promql="up"),
+                Risk(name="B", always=True),
+                Risk(name="C"),
+            ),
+            recommended=False,
+            why="R",
+        ),
         OfferedUpdate(version="4.18.7", image="i7"),
-        OfferedUpdate(version="4.18.8", image="i8", recommended=False),
+        OfferedUpdate(version="4.18.8", image="i8", recommended=False, is_evaluated=False),
     )
 
 

@@ -243,6 +243,27 @@ def test_a_windows_node_is_nobody_s() -> None:
     assert mco.pool_of(Node(meta=Meta(name="n", labels=labels)), POOLS) is None
 
 
+@pytest.mark.parametrize(
+    "selector",
+    [
+        Selector(match_labels={mco.ROLE: "worker"}),
+        Selector(
+            match_expressions=(
+                Requirement(key=mco.ROLE, operator="In", values=("infra", "worker", "worker")),
+            )
+        ),
+        Selector(match_expressions=(Requirement(key=mco.ROLE, operator="Exists"),)),
+        Selector(
+            match_expressions=(Requirement(key=mco.ROLE, operator="NotIn", values=("master",)),)
+        ),
+    ],
+    ids=["by label", "one of", "any", "but for one"],
+)
+def test_however_a_pool_selects_the_last_of_those_wins(selector: Selector) -> None:
+    winners = mco.Winners([BASE, WORKER_MADE, KUBELET], version="4.16.3")
+    assert winners.of(a_pool(machine_config_selector=selector)) is WORKER_MADE
+
+
 @pytest.mark.parametrize("selector", [None, Selector()], ids=["no selector", "an empty one"])
 def test_a_pool_that_selects_nothing_in_particular_is_left_alone_by_mco(
     selector: Selector | None,

@@ -153,6 +153,20 @@ def test_it_is_so_too_in_a_pool_that_selects_most_of_them(
     assert mco.winner(INHERITING, there, version=version) == merged(INHERITING, there, band)
 
 
+@settings(max_examples=100)
+@given(its=pools, there=machine_configs, release=RELEASES)
+def test_many_pools_asked_together_get_what_each_gets_alone(
+    its: list[Pool], there: list[MachineConfig], release: tuple[str, str]
+) -> None:
+    band, version = release
+    winners = mco.Winners(there, version=version)
+    for it in [*its, INHERITING]:
+        found = winners.of(it)
+        assert found == merged(it, there, band)
+        is_override = found is not None and not found.meta.annotations.get(MADE_BY)
+        assert winners.overriding(it) == (found if is_override else None)
+
+
 @settings(max_examples=60)
 @given(there=machine_configs, release=RELEASES, data=st.data())
 def test_the_order_in_which_they_are_listed_does_not_matter(

@@ -27,7 +27,9 @@ from tests.facts import (
 from watcher.core.cluster import (
     CertExpiry,
     ClusterView,
+    Condition,
     MachineConfig,
+    MachineOsBuild,
     MachineOsConfig,
     Meta,
     Node,
@@ -79,6 +81,7 @@ def redone(
 
 def test_each_pool_gets_its_own_override_nodes_and_lag() -> None:
     found = by_pool(Survey(PROD).of(view(), KNOWN, now=T0))
+    assert list(found) == sorted(NAMES)
     assert {name: one.state for name, one in found.items()} == {
         "infra": State.CURRENT,
         "gpu": State.STOCK,
@@ -172,8 +175,71 @@ def test_a_full_pass_says_when_it_looked_and_how_many_days_are_left() -> None:
     assert "in 7 days" in after.blocks[0].why
 
 
+def test_a_node_event_looks_at_all_where_something_else_moved_with_it() -> None:
+    survey, first = Survey(PROD), view()
+    survey.of(first, KNOWN, now=T0)
+    moved = replace(first, machine_configs={}, pools={**first.pools, "gpu": a_pool("gpu", nodes=9)})
+    found = by_pool(survey.of(moved, KNOWN, now=T0, nodes=("gpu",)))
+    assert (found["infra"].state, found["gpu"].nodes.total) == (State.STOCK, 9)
+    known = replace(KNOWN, lags={"gpu": Lag(releases=7)})
+    assert by_pool(survey.of(moved, known, now=T0, nodes=()))["gpu"].lag.releases == 7
+
+
+def test_a_node_event_makes_one_finding_and_asks_about_no_other_pool() -> None:
+    class Asked(dict[str, Any]):
+        def get(self, name: str, default: Any = None) -> Any:
+            asked.append(name)
+            return default
+
+    asked: list[str] = []
+    survey, first = Survey(PROD), view()
+    known = replace(KNOWN, lags=Asked())
+    survey.of(first, known, now=T0)
+    assert sorted(asked) == sorted(NAMES)
+    asked.clear()
+    node = replace(first.nodes["gpu"], os_image="another")
+    survey.of(replace(first, nodes={**first.nodes, "gpu": node}), known, now=T0, nodes=("gpu",))
+    assert asked == ["gpu"]
+
+
+def test_a_paused_pool_has_the_certificates_of_when_it_was_last_in_step() -> None:
+    """Two signers are listed; the newer was made after the pool fell behind."""
+    name = "CN=kube-apiserver-to-kubelet-signer"
+    old, new = (
+        CertExpiry(bundle="b", subject=name, expiry=T0 + timedelta(days=n)) for n in (20, 360)
+    )
+    behind = (
+        Condition(type="Updated", status="False", last_transition=T0 - timedelta(days=9)),
+        Condition(type="Updating", status="False", last_transition=T0 - timedelta(days=1)),
+    )
+    pool = a_pool(paused=True, conditions=behind, cert_expiries=(old, new))
+    [found] = Survey(PROD).of(view(pools={"infra": pool}), KNOWN, now=T0)
+    assert any("ends in 20 days" in one.why for one in found.blocks)
+    later = tuple(replace(c, last_transition=T0 - timedelta(days=2)) for c in behind)
+    fresh = replace(pool, conditions=later)
+    [found] = Survey(PROD).of(view(pools={"infra": fresh}), KNOWN, now=T0)
+    assert any("ends in 360 days" in one.why for one in found.blocks)
+
+
+def test_a_build_on_the_cluster_redoes_its_pool() -> None:
+    owner = MachineOsConfig(
+        meta=Meta(name="m"), pool=INFRA, current_image=IMAGE, current_build="m-1"
+    )
+    survey, first = Survey(PROD), replace(view(), machine_os_configs={"m": owner})
+    before = survey.of(first, KNOWN, now=T0)
+    assert "as it is now" in by_pool(before)["infra"].sentence
+    build = MachineOsBuild(meta=Meta(name="m-1"), os_config="m")
+    now = replace(first, machine_os_builds={"m-1": build})
+    assert redone(survey, before, now) == {"infra"}
+    done = replace(build, conditions=conditions(Failed="True:no space"))
+    before = survey.of(now, KNOWN, now=T0)
+    failed = replace(now, machine_os_builds={"m-1": done})
+    assert redone(survey, before, failed) == {"infra"}
+    assert "no space" in by_pool(survey.of(failed, KNOWN, now=T0))["infra"].sentence
+
+
 def test_what_is_said_of_an_image_becomes_a_flag() -> None:
-    known = replace(KNOWN, unpullable={IMAGE: "not there"}, moved={IMAGE: "another"})
+    known = replace(KNOWN, unpullable={IMAGE: "not there"}, moved={OURS: "another"})
     found = by_pool(Survey(PROD).of(view(), known, now=T0))
     assert [raised.flag for raised in found["infra"].flags] == [Flag.UNPULLABLE, Flag.TAG_MOVED]
     assert found["gpu"].flags == ()
@@ -275,3 +341,44 @@ def test_node_events_alone_lead_to_the_same_as_a_fresh_survey(
         names = [n for n in {*nodes, *seen.nodes} if nodes.get(n) is not seen.nodes.get(n)]
         seen = replace(seen, nodes=nodes)
         assert survey.of(seen, known, now=T0, nodes=names) == Survey(PROD).of(seen, known, now=T0)
+
+
+step = st.one_of(
+    st.tuples(st.just(0), pools),
+    st.tuples(st.just(1), mcs),
+    st.tuples(st.just(2), node_sets),
+    st.tuples(st.just(2), node_sets),  # most often
+    st.tuples(st.sampled_from([3, 4, 6]), st.booleans()),
+    st.tuples(st.just(5), st.integers(0, 2)),
+    st.just((None, "a new list: all is equal and nothing the same")),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(worlds, st.lists(st.tuples(step, st.booleans()), min_size=1, max_size=8))
+def test_after_any_changes_that_tell_which_nodes_moved_all_is_as_in_a_fresh_survey(
+    world: Any, steps: list[tuple[tuple[int | None, Any], bool]]
+) -> None:
+    """Nodes, pools, MachineConfigs and what is known, one at a time; the names alone are told."""
+    survey, kept = Survey(PROD), Kept()
+    seen, known = _view(world, kept, T0)
+    survey.of(seen, known, now=T0)
+    for (part, said), is_resync in steps:
+        if part is None:
+            kept = Kept()
+        else:
+            world = (*world[:part], said, *world[part + 1 :])
+        before, (seen, known) = seen, _view(world, kept, T0)
+        moved = {
+            name
+            for name in before.nodes.keys() | seen.nodes.keys()
+            if before.nodes.get(name) != seen.nodes.get(name)
+        }
+        names = None if is_resync else moved
+        fresh = Survey(PROD)
+        assert survey.of(seen, known, now=T0, nodes=names) == fresh.of(seen, known, now=T0)
+        assert _names(survey) == _names(fresh)
+
+
+def _names(survey: Survey) -> dict[str, set[str]]:
+    return {pool: {n.meta.name for n in nodes} for pool, nodes in survey.members().items() if nodes}

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from tests.facts import (
+    INFRA,
     OURS,
     PROD,
     a_machine_config,
@@ -274,7 +275,7 @@ def test_what_moves_while_registries_are_asked_is_not_lost() -> None:
             await asyncio.sleep(60)
             # Then both are in what was found
             states = {one.pool: one.state for one in world.seen.findings}
-            assert states["infra"] is not State.STOCK
+            assert states[INFRA] is not State.STOCK
             assert len(world.asked.times) == 2
 
     virtually(main())

@@ -177,6 +177,8 @@ async def _asked(
             ("update", update.id),
             ("state", update.state),
             ("why", update.because),
+            # The plan that was shown before the question had them already.
+            *(("lint", sentence) for sentence in update.background.complaints if yes),
             ("next", f"relayer approve {update.id}" if awaits else "the service carries it on"),
         ]
     )

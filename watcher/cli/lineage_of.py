@@ -24,6 +24,7 @@ SAID_BY = {
     SaidBy.OURS: "Relayer's labels on the image",
     SaidBy.BASE_ANNOTATION: "the base annotation of the image",
     SaidBy.ON_CLUSTER: "the labels of on-cluster layering",
+    SaidBy.RENDERED: "the rendered MachineConfig that it was built from",
     SaidBy.LAYERS: "its first layers, which are those of the base",
     SaidBy.OS_VERSION: "its OS version, which is that of the base",
     SaidBy.UNKNOWN: "nobody",

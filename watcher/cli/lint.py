@@ -1,9 +1,7 @@
 """`relayer lint`: finds the recipe, reads it as a build would, prints what lint says."""
 
 import asyncio
-import os
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -11,7 +9,7 @@ from pathlib import Path
 from watcher.cli import output
 from watcher.cli.exits import Code, Usage
 from watcher.cli.output import Format, say
-from watcher.clients.recipes import load_recipe
+from watcher.clients.recipes import heads, load_recipe
 from watcher.core.facts import Repository
 from watcher.core.lint import RULES, Complaint, PoolContext, Severity
 from watcher.core.lint import lint as look
@@ -19,8 +17,6 @@ from watcher.core.recipe import Recipe
 from watcher.errors import Refused
 from watcher.settings import RecipeSettings
 
-_HEAD_BYTES = 16384
-"""Of each file; keys and pull secrets begin at the top."""
 _NOWHERE = Repository("localhost/not-pushed")
 _DEFAULT_NAMES = ("Containerfile", "Dockerfile")
 """As clients.recipes looks for them."""
@@ -107,7 +103,7 @@ def _looked_at(place: _Place, release: str) -> tuple[tuple[Complaint, ...], Reci
     complaints = look(
         recipe,
         context=PoolContext(release=release),
-        contents=_heads(place.directory),
+        contents=heads(place.directory),
         file=file,
     )
     return complaints, recipe, file
@@ -122,25 +118,6 @@ def _shown_path(place: _Place) -> str:
         return file.resolve().relative_to(Path.cwd().resolve()).as_posix()
     except ValueError:
         return file.relative_to(place.directory).as_posix()
-
-
-def _heads(directory: Path) -> Callable[[str], bytes | None]:
-    # A mounted ConfigMap: the loader reads what ..data leads to, too.
-    root = directory / "..data" if (directory / "..data").is_symlink() else directory
-
-    def head(path: str) -> bytes | None:
-        try:
-            # The loader has seen a regular file there; NOFOLLOW and NONBLOCK in case it changed.
-            opened = os.open(root / path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:
-            return None
-        with open(opened, "rb") as file:
-            try:
-                return file.read(_HEAD_BYTES)
-            except OSError:
-                return None
-
-    return head
 
 
 # --- output --------------------------------------------------------------------------------------

@@ -139,6 +139,7 @@ def print_plan(row: shown.Row) -> None:
             ("build key", row["build_key"]),
             ("active update", f"{active['id']} ({active['state']})" if active else ""),
             *(("in the way now", sentence) for sentence in row["unmet"]),
+            *(("lint", sentence) for sentence in row["complaints"]),
         ]
     )
 

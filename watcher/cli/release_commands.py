@@ -155,4 +155,26 @@ def lineage(
     running.carry_out_alone(ctx, lambda: lineage_of.lineage(asked, output))
 
 
-COMMANDS: Mapping[str, Callable[..., None]] = {"image-for": image_for, "lineage": lineage}
+def releases(
+    ctx: typer.Context,
+    cluster: Cluster = "",
+    kubeconfig: Kubeconfig = None,
+    config: Config = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Print to which releases a cluster may go, and at which risk.
+
+    As its ClusterVersion says: recommended ones, and those that the update service recommends under
+    conditions only, with what is told of each risk.
+    """
+    from watcher.cli import offered, reach, running
+
+    flags = reach.Flags(cluster=cluster, kubeconfig=kubeconfig, config=config)
+    running.carry_out_alone(ctx, lambda: offered.releases(flags, output))
+
+
+COMMANDS: Mapping[str, Callable[..., None]] = {
+    "image-for": image_for,
+    "lineage": lineage,
+    "releases": releases,
+}

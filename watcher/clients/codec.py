@@ -13,6 +13,7 @@ import msgspec
 from watcher.core.build import Build
 from watcher.core.jobs import Job, JobKind, kind_of
 from watcher.core.letters import Delivered
+from watcher.core.silences import Silence
 from watcher.core.timing import Freeze
 from watcher.core.update import Update
 from watcher.ports import AuditEntry, Refused
@@ -41,6 +42,7 @@ _builds = msgspec.json.Decoder(Build, dec_hook=_from_text)
 _updates = msgspec.json.Decoder(Update, dec_hook=_from_text)
 _entries = msgspec.json.Decoder(AuditEntry)
 _freezes = msgspec.json.Decoder(Freeze)
+_silences = msgspec.json.Decoder(Silence)
 _letters = msgspec.json.Decoder(Delivered)
 _values = msgspec.json.Decoder(dict[str, Any])
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
@@ -117,6 +119,19 @@ def decode_freeze(record: bytes, scope: str) -> Freeze:
             f"the freeze of {scope[:100] or 'everything'} cannot be read, so it stays in force"
             f" until it is lifted or ordered anew: {str(error)[:200]}"
         ) from error
+
+
+def encode_silence(silence: Silence) -> bytes:
+    """Return a silence as JSON."""
+    return _json(silence)
+
+
+def decode_silence(record: bytes) -> Silence | None:
+    """Return the silence; None for one that cannot be read: it holds nothing back."""
+    try:
+        return _silences.decode(record)
+    except _UNREADABLE:
+        return None
 
 
 def encode_delivered(letter: Delivered) -> bytes:

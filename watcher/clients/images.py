@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 from watcher.clients import image_records
 from watcher.clients.access import Access
@@ -26,9 +26,17 @@ from watcher.clients.registry import (
 from watcher.clients.registry.errors import clean
 from watcher.clients.registry.reader import choose
 from watcher.core import streams
-from watcher.core.facts import NO_CLUSTER, ClusterName, Pullspec
+from watcher.core.facts import (
+    NO_CLUSTER,
+    ClusterName,
+    Digest,
+    Malformed,
+    Pullspec,
+    Repository,
+    split_tag,
+)
 from watcher.core.images import ImageFacts, Payload
-from watcher.ports import OutsideError, Refused
+from watcher.ports import Memory, OutsideError, Refused
 
 T = TypeVar("T")
 MACHINE_OS_CONTENT = "machine-os-content"
@@ -37,14 +45,6 @@ _LONGEST_PLATFORM = 60
 """Characters of an architecture or a platform that are told on."""
 KEPT = 256
 """Answers kept in memory: a release and two images for each of a good many pools."""
-
-
-class Memory(Protocol):
-    """What outlives the process: a part of `ports.Store`."""
-
-    async def keep(self, key: str, value: Mapping[str, object]) -> None: ...
-
-    async def kept(self, key: str) -> Mapping[str, object]: ...
 
 
 @dataclass(slots=True)
@@ -118,6 +118,16 @@ class RegistryImages:
     async def exists(self, image: Pullspec) -> bool:
         """Asked anew each time: an image can be deleted."""
         return await (await self._access.client(self._cluster)).exists(image)
+
+    async def digest_of(self, reference: str) -> Digest:
+        """See `ports.Images`; asked anew each time: a tag can move."""
+        try:
+            name, tag = split_tag(reference)
+            repository = Repository(name)
+        except Malformed as error:
+            raise Refused(f"not an image by tag: {clean(error)}") from error
+        client = await self._access.client(self._cluster)
+        return (await client.manifest((repository, tag or "latest"))).digest
 
     async def check_pullable(self, image: Pullspec, pull_secret: bytes) -> None:
         """See `ports.Images`; every platform of an index is checked."""

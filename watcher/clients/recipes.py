@@ -9,7 +9,7 @@ import errno
 import hashlib
 import os
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,8 @@ from watcher.core.recipe import EntryKind, Recipe, RecipeEntry, leaves_directory
 from watcher.ports import Refused, Transient
 
 _CHUNK_BYTES = 1 << 20
+HEAD_BYTES = 16384
+"""Of each file; keys and pull secrets begin at the top."""
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: a fifo put in place of a file must not hang us.
@@ -77,6 +79,29 @@ def load_recipe(
         build_args=args,
         entries=entries,
     )
+
+
+def heads(directory: Path) -> Callable[[str], bytes | None]:
+    """The beginning of a recipe's file by its path, None where it cannot be read. Blocking.
+
+    For files that `load_recipe` has found there.
+    """
+    # A mounted ConfigMap: the loader reads what ..data leads to, too.
+    root = directory / "..data" if (directory / "..data").is_symlink() else directory
+
+    def head(path: str) -> bytes | None:
+        try:
+            # The loader has seen a regular file there; no following and waiting if it changed.
+            opened = os.open(root / path, _FILE)
+        except OSError:
+            return None
+        with open(opened, "rb") as file:
+            try:
+                return file.read(HEAD_BYTES)
+            except OSError:
+                return None
+
+    return head
 
 
 def stage_recipe(recipe: Recipe, directory: Path, *, into: Path) -> None:

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from watcher.core import mco
-from watcher.core.cluster import MachineConfig, Node, Pool
+from watcher.core import image_mode, mco
+from watcher.core.cluster import MachineConfig, MachineOsBuild, Node, Pool
 from watcher.core.drift import RecipeBroken, RecipeSeen, Running
 from watcher.core.facts import ClusterName, Malformed, Pullspec
 from watcher.core.lag import Lag
@@ -24,15 +24,6 @@ DEGRADED = {
     "Degraded": "the pool is degraded",
 }
 """Conditions, the most telling first: MCO's own summary `Degraded` often says nothing."""
-BUILDS = {
-    "BuildFailed": "its build failed",
-    "BuildInterrupted": "its build broke off",
-    "ImageBuildDegraded": "its build is degraded",
-    "Building": "it is being built",
-    "BuildPending": "its build waits",
-    "BuildSuccess": "it is built",
-}
-"""Conditions of a pool in image mode, the one that needs somebody first."""
 CURRENT_IMAGE = mco.PREFIX + "currentImage"
 _LONGEST_SENTENCE = 600
 
@@ -57,6 +48,10 @@ class Evidence:
     """A generated MachineConfig that wins over overrides, as can be up to 4.20."""
     owner: str = ""
     """The MachineOSConfig of the pool."""
+    build: MachineOsBuild | None = None
+    """Its build that counts now, where builds are seen."""
+    present: Running | None = None
+    """The image that it has built last, and the nodes have."""
     nodes: tuple[Node, ...] = ()
     lag: Lag = field(default_factory=Lag)
     blocks: tuple[Block, ...] = ()
@@ -70,7 +65,8 @@ def classify(seen: Evidence) -> Finding:
     state, sentence = _state(seen)
     if state not in _NEVER_BLOCKED and (hindered := _hindered(seen, state)):
         state, sentence = State.BLOCKED, f"{hindered}; {sentence}"
-    running, base = seen.running, seen.base
+    # Of a pool in image mode it is what nodes have that counts, not what lies under it.
+    running, base = seen.present or seen.running, seen.base
     return Finding(
         cluster=seen.cluster,
         pool=seen.pool.name,
@@ -111,7 +107,7 @@ def _state(seen: Evidence) -> tuple[State, str]:
         return State.SHADOWED, _shadowed(seen, seen.ours.meta.name)
     if running is None:
         return _without_override(seen)
-    if not _by_digest(running.image):
+    if not is_by_digest(running.image):
         return State.TAGGED, f"{running.machine_config} names its image by tag: {running.image}"
     if not running.ours:
         return State.FOREIGN, _foreign(seen, running)
@@ -126,8 +122,10 @@ def _shadowed(seen: Evidence, ours: str) -> str:
 
 def _image_mode(seen: Evidence) -> str:
     said = f"MachineOSConfig {seen.owner} builds its image on the cluster"
-    if build := next((text for kind, text in BUILDS.items() if seen.pool.is_true(kind)), ""):
+    if build := image_mode.build_said(seen.pool, seen.build):
         said += f", and {build}"
+    if seen.present:
+        said += f"; as it is now, {_stands(seen, seen.present)}"
     if seen.running:
         # MCO builds on what the rendered MachineConfig names: an override under it is the base.
         name, where = seen.running.machine_config, _stands(seen, seen.running)
@@ -210,7 +208,7 @@ def _hindered(seen: Evidence, state: State) -> str:
 def _flags(seen: Evidence) -> Iterator[Raised]:
     pool = seen.pool
     if pool.paused:
-        yield Raised(flag=Flag.PAUSED, since=_standing_since(pool))
+        yield Raised(flag=Flag.PAUSED, since=mco.standing_since(pool))
     bad = [c for kind in DEGRADED for c in pool.conditions if c.type == kind and c.status == "True"]
     if bad:
         since = min((c.last_transition for c in bad if c.last_transition), default=None)
@@ -222,18 +220,6 @@ def _flags(seen: Evidence) -> Iterator[Raised]:
         yield Raised(flag=Flag.MIXED_NODES, said=line(mixed))
     if seen.tag_moved:
         yield Raised(flag=Flag.TAG_MOVED, said=line(seen.tag_moved))
-
-
-def _standing_since(pool: Pool) -> datetime | None:
-    """Since when at least a paused pool stands still with something to do.
-
-    Nothing tells when it was paused. One that was paused before stops being Updated as there is
-    something to do; one that was paused in the midst of it stops Updating.
-    """
-    conditions = [c for c in pool.conditions if c.type in ("Updated", "Updating")]
-    if {c.type for c in conditions if c.status == "False"} != {"Updated", "Updating"}:
-        return None
-    return max((c.last_transition for c in conditions if c.last_transition), default=None)
 
 
 def _mixed(seen: Evidence) -> str:
@@ -249,12 +235,14 @@ def _mixed(seen: Evidence) -> str:
 
 
 def _evidence(seen: Evidence) -> Iterator[tuple[str, str]]:
-    release, running, base = seen.release, seen.running, seen.base
+    release, running, base = seen.release, seen.present or seen.running, seen.base
     yield "release", release.sentence if release else ""
     yield "base", f"{base.source}, stream {base.stream}" if isinstance(base, Base) else ""
     yield "lineage", (running.lineage.doubt or str(running.lineage.said_by)) if running else ""
     yield "recipe", seen.recipe.name if seen.recipe else ""
     yield "machineosconfig", seen.owner
+    yield "machineosbuild", seen.build.meta.name if seen.build else ""
+    yield "image", seen.present.image if seen.present else ""
     told = [c for c in seen.pool.conditions if c.status == "True"]
     yield "conditions", ", ".join(sorted(line(c.type, limit=60) for c in told)[:20])
 
@@ -274,7 +262,8 @@ def _actual(running: Running | None) -> str:
     return str(running.lineage.base_image or running.lineage.base or "")
 
 
-def _by_digest(image: str) -> bool:
+def is_by_digest(image: str) -> bool:
+    """Whether an image is named so that it can be no other one tomorrow."""
     try:
         Pullspec(image)
     except Malformed:

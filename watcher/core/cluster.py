@@ -47,6 +47,19 @@ class HistoryEntry:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Risk:
+    """Why an update is not recommended to everybody, as the update service tells it."""
+
+    name: str
+    message: str = ""
+    url: str = ""
+    always: bool = False
+    """It applies to every cluster."""
+    promql: str = ""
+    """Else the query by which a cluster finds out; we do not run it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OfferedUpdate:
     """One entry of status.availableUpdates, or of conditionalUpdates with its risks."""
 
@@ -54,10 +67,14 @@ class OfferedUpdate:
     image: str
     channels: tuple[str, ...] = ()
     url: str = ""
-    risks: tuple[str, ...] = ()
-    """Names of the risks; empty: recommended without condition."""
+    risks: tuple[Risk, ...] = ()
+    """Empty: recommended without condition."""
     recommended: bool = True
     """False: a condition says that a risk applies here, or that it is not known."""
+    is_evaluated: bool = True
+    """False: whether a risk applies here is not known (`Recommended` is neither True nor False)."""
+    why: str = ""
+    """What that condition says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +171,9 @@ class MachineConfig:
     os_image_url: str = ""
     extensions: tuple[str, ...] = ()
     kernel_type: str = ""
+    files: tuple[str, ...] = ()
+    """Paths of the files and systemd units that it writes; none of what pools cannot select, and
+    of one from files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,6 +203,25 @@ class MachineOsConfig:
 
     meta: Meta
     pool: str
+    current_image: str = ""
+    """status.currentImagePullSpec: what it last built, by digest; the nodes' image."""
+    current_build: str = ""
+    """The MachineOSBuild of the rendered MachineConfig that the pool wants."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MachineOsBuild:
+    """One build of a MachineOSConfig. Its base is the osImageURL of `machine_config`."""
+
+    meta: Meta
+    os_config: str
+    """The MachineOSConfig that it is a build of."""
+    machine_config: str = ""
+    """The rendered MachineConfig that it builds."""
+    conditions: tuple[Condition, ...] = ()
+    """Prepared, Building, Failed, Interrupted, Succeeded; the last three stay as they are."""
+    image: str = ""
+    """status.digestedImagePushSpec: what it gave."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +248,7 @@ class ClusterView:
     nodes: Mapping[str, Node] = field(default_factory=dict)
     os_image_urls: OsImageUrls | None = None
     machine_os_configs: Mapping[str, MachineOsConfig] = field(default_factory=dict)
+    machine_os_builds: Mapping[str, MachineOsBuild] = field(default_factory=dict)
     os_image_stream: OsImageStream | None = None
     mirrors: tuple[MirrorRule, ...] = ()
     """Of every ImageDigestMirrorSet, ImageTagMirrorSet and ImageContentSourcePolicy."""

@@ -77,6 +77,8 @@ class Observation:
     """When anybody first saw the release that the cluster wants."""
     others: tuple[OtherPool, ...] = ()
     """Those that this pool comes after."""
+    complaints: tuple[str, ...] = ()
+    """What lint says of the recipe on this pool; advice."""
 
 
 @dataclass(frozen=True, slots=True)

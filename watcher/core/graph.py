@@ -6,13 +6,13 @@ What it says of images is never trusted: a release is what its signature says it
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 import semver
 
-from watcher.core.cluster import ClusterVersion
+from watcher.core.cluster import ClusterVersion, Risk
 from watcher.core.facts import Digest, Malformed
 
 PUBLIC = "https://api.openshift.com/api/upgrades_info/v1/graph"
@@ -63,17 +63,6 @@ class Node:
             except Malformed:
                 continue
         return None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Risk:
-    name: str
-    message: str
-    url: str
-    always: bool
-    """It applies to every cluster."""
-    promql: str
-    """Else the query by which a cluster finds out; we do not run it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -168,13 +157,14 @@ def architecture_of(cv: ClusterVersion | None, nodes: Collection[str] = ()) -> s
 def offered_to(cv: ClusterVersion) -> tuple[Offer, ...]:
     """Return what a cluster says it may go to, newest first: all there is offline.
 
-    Of the risks it knows the names only, and whether one of them applies to it.
+    Risks are told where one of them applies to it, or it does not know.
     """
     offers = []
     for update in cv.offered:
-        names = () if update.recommended else update.risks or (UNKNOWN_RISK,)
+        told = () if update.recommended else update.risks or (Risk(name=UNKNOWN_RISK),)
         risks = tuple(
-            Risk(name=_line(n), message="", url="", always=False, promql="") for n in names
+            replace(r, name=_line(r.name), message=_line(r.message, 1000), url=_line(r.url, 500))
+            for r in told
         )
         node = Node(
             version=update.version, payload=update.image, channels=update.channels, url=update.url
@@ -292,7 +282,7 @@ def _conditional(
     for block in blocks:
         risks = tuple(map(_risk, block.risks or ()))
         if not risks:  # a condition nobody tells: it is not recommended, and not without risk
-            risks = (Risk(name=UNKNOWN_RISK, message="", url="", always=False, promql=""),)
+            risks = (Risk(name=UNKNOWN_RISK),)
         for edge in block.edges or ():
             yield _line(edge.start), _line(edge.end), risks
 

@@ -74,6 +74,8 @@ class Card:
     from_image: str = ""
     base: str = ""
     signature: str = ""
+    complaints: tuple[str, ...] = ()
+    """What lint says of the recipe, errors first."""
     recipe: str = ""
     recipe_digest: str = ""
     diff: Diff | None = None

@@ -37,6 +37,8 @@ class SaidBy(StrEnum):
 
     OURS = "our labels"
     ON_CLUSTER = "labels of on-cluster layering"
+    RENDERED = "rendered MachineConfig"
+    """Of an image that was built on the cluster: the one its build names."""
     BASE_ANNOTATION = "base annotation"
     """org.opencontainers.image.base.digest, as buildah and others write it."""
     LAYERS = "layers"

@@ -5,10 +5,20 @@ pkg/controller/render/render_controller.go, GetPoolsForNode and ListPools (pool 
 """
 
 from collections.abc import Iterable, Mapping
+from datetime import datetime
 
 import semver
 
-from watcher.core.cluster import ClusterView, MachineConfig, Meta, Node, Pool, Requirement, Selector
+from watcher.core.cluster import (
+    ClusterView,
+    Condition,
+    MachineConfig,
+    Meta,
+    Node,
+    Pool,
+    Requirement,
+    Selector,
+)
 from watcher.core.facts import PoolName
 
 PREFIX = "machineconfiguration.openshift.io/"
@@ -104,25 +114,69 @@ def winner(
     A generated one that wins over an override (possible up to 4.20) is returned too: the caller
     can tell by `is_generated`.
     """
-    chosen = [
-        mc
-        for mc in machine_configs
-        if mc.os_image_url
-        and selects(pool.machine_config_selector, mc.meta.labels)
-        and not (is_generated(mc) and minor_of(version) >= (4, 21))
-    ]
-    ordered = merge_order(chosen, version=version)
-    if not ordered or all(is_generated(mc) for mc in ordered):
-        return None
-    return ordered[-1]
+    mine = (mc for mc in machine_configs if selects(pool.machine_config_selector, mc.meta.labels))
+    return Winners(mine, version=version).of(pool)
+
+
+class Winners:
+    """Who wins in each of many pools, without trying every MachineConfig on every pool.
+
+    They are looked up by a label that the pool's selector requires: a cluster of 500 pools has some
+    thousand rendered ones that carry an image, and trying each on each takes seconds.
+    """
+
+    def __init__(self, machine_configs: Iterable[MachineConfig], *, version: str) -> None:
+        is_ignored = is_generated if minor_of(version) >= (4, 21) else _never
+        speaking = (mc for mc in machine_configs if mc.os_image_url and not is_ignored(mc))
+        self._ordered = merge_order(speaking, version=version)
+        self._by_label: dict[tuple[str, str], list[int]] = {}
+        """Places in that order."""
+        for place, mc in enumerate(self._ordered):
+            for label in mc.meta.labels.items():
+                self._by_label.setdefault(label, []).append(place)
+
+    def of(self, pool: Pool) -> MachineConfig | None:
+        """Return the pool's; see `winner`."""
+        selector = pool.machine_config_selector
+        places = [
+            place
+            for place in self._likely(selector)
+            if selects(selector, self._ordered[place].meta.labels)
+        ]
+        if all(is_generated(self._ordered[place]) for place in places):
+            return None
+        return self._ordered[max(places)]
+
+    def overriding(self, pool: Pool) -> MachineConfig | None:
+        """Return the pool's override; see `overriding`."""
+        return _override(self.of(pool))
+
+    def _likely(self, selector: Selector | None) -> Iterable[int]:
+        """Places outside of which the selector matches nothing."""
+        if selector is None:
+            return ()
+        for label in selector.match_labels.items():
+            return self._by_label.get(label, ())
+        for requirement in selector.match_expressions:
+            if requirement.operator == "In":
+                labels = ((requirement.key, value) for value in requirement.values)
+                return [place for label in labels for place in self._by_label.get(label, ())]
+        return range(len(self._ordered))
+
+
+def _never(machine_config: MachineConfig) -> bool:
+    return False
+
+
+def _override(won: MachineConfig | None) -> MachineConfig | None:
+    return None if won is None or is_generated(won) else won
 
 
 def overriding(
     pool: Pool, machine_configs: Iterable[MachineConfig], *, version: str
 ) -> MachineConfig | None:
     """Return the override that the pool gets; None where the release's own image wins."""
-    won = winner(pool, machine_configs, version=version)
-    return None if won is None or is_generated(won) else won
+    return _override(winner(pool, machine_configs, version=version))
 
 
 def _ours(pool: Pool) -> MachineConfig:
@@ -143,14 +197,16 @@ def also_hit(view: ClusterView, pool: Pool, *, version: str) -> tuple[PoolName, 
     A pool with an override of its own that wins there is not among them.
     """
     ours = _ours(pool)
-    others = [mc for mc in view.machine_configs.values() if mc.meta.name != ours.meta.name]
-    return tuple(
-        other.name
+    inheriting = [
+        other
         for other in view.pools.values()
-        if other.name != pool.name
-        and selects(other.machine_config_selector, ours.meta.labels)
-        and winner(other, [*others, ours], version=version) is ours
-    )
+        if other.name != pool.name and selects(other.machine_config_selector, ours.meta.labels)
+    ]
+    if not inheriting:
+        return ()
+    others = [mc for mc in view.machine_configs.values() if mc.meta.name != ours.meta.name]
+    winners = Winners([*others, ours], version=version)
+    return tuple(other.name for other in inheriting if winners.of(other) is ours)
 
 
 def pools_hit(view: ClusterView, machine_config: MachineConfig) -> tuple[PoolName, ...]:
@@ -253,6 +309,30 @@ def left_cordoned(node: Node, *, target: str) -> bool:
         and desired != target
         and said.get(DESIRED_DRAIN) == said.get(APPLIED_DRAIN) == drained
     )
+
+
+def in_step_until(pool: Pool) -> datetime | None:
+    """Return when a pool that stands still last had all that was rendered for it.
+
+    None where it is in step, on its way, or its conditions do not tell.
+    """
+    return next((c.last_transition for c in _stood_still(pool) if c.type == "Updated"), None)
+
+
+def standing_since(pool: Pool) -> datetime | None:
+    """Return since when a pool stands still with something to do; None as above.
+
+    Nothing tells when it was paused. One that was paused before stops being Updated as there is
+    something to do; one that was paused in the midst of it stops Updating.
+    """
+    return max((c.last_transition for c in _stood_still(pool) if c.last_transition), default=None)
+
+
+def _stood_still(pool: Pool) -> list[Condition]:
+    conditions = [c for c in pool.conditions if c.type in ("Updated", "Updating")]
+    if {c.type for c in conditions if c.status == "False"} != {"Updated", "Updating"}:
+        return []
+    return conditions
 
 
 def is_at_target(pool: Pool) -> bool:

@@ -6,7 +6,7 @@ Whatever is not certain is refused with its lines: a guess here becomes the OS o
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from watcher.core import words
@@ -171,21 +171,29 @@ def _chain(
 ) -> tuple[Stage, ...]:
     """Follow the final stage down to the one that names an image. Each step goes to an earlier
     stage, so it ends."""
+    named: dict[str, list[Stage]] = {}
+    for stage in stages:
+        named.setdefault(stage.name, []).append(stage)
     chain = [stages[-1]]
-    while (below := _stage_below(chain[0], stages, arguments)) is not None:
-        chain.insert(0, below)
+    while (below := _stage_below(chain[-1], stages, named, arguments)) is not None:
+        chain.append(below)
+    chain.reverse()
     _refuse_mixed_platforms(chain)
     return tuple(chain)
 
 
 def _stage_below(
-    stage: Stage, stages: tuple[Stage, ...], arguments: Mapping[str, str]
+    stage: Stage,
+    stages: tuple[Stage, ...],
+    named: Mapping[str, Sequence[Stage]],
+    arguments: Mapping[str, str],
 ) -> Stage | None:
     """The earlier stage that this one stands on; None if it names an image."""
     line = stage.start.line
     image = _expanded(stage.image, arguments, line)
     name = image.lower()
-    earlier = [s for s in stages[: stage.index] if name and s.name == name]
+    called = named.get(name, ()) if name else ()
+    earlier = [s for s in called if s.index < stage.index]
     if len(earlier) > 1:
         lines = " and ".join(str(s.start.line) for s in earlier)
         raise Ambiguous(f"line {line}: FROM {image} could mean the stages of lines {lines}")
@@ -198,7 +206,7 @@ def _stage_below(
         raise Ambiguous(f"line {line}: FROM {image[:20]}: there is no earlier stage of that number")
     if name == "scratch":
         raise NoBase(f"line {line}: FROM scratch leaves no base image to replace")
-    later = [s for s in stages[stage.index + 1 :] if name and s.name == name]
+    later = [s for s in called if s.index > stage.index]
     if later:
         raise Ambiguous(
             f"line {line}: FROM {image} names the stage of line {later[0].start.line}, "

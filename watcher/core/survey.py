@@ -8,14 +8,24 @@ full pass, not by a node event.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
-from typing import TypedDict
+from operator import is_
+from typing import NamedTuple, TypedDict
 
-from watcher.core import mco
+from watcher.core import image_mode, mco
 from watcher.core.blocks import blocks
 from watcher.core.classify import Evidence, classify
-from watcher.core.cluster import ClusterView, MachineConfig, MachineOsConfig, Node, Pool, Selector
+from watcher.core.cluster import (
+    ClusterVersion,
+    ClusterView,
+    MachineConfig,
+    MachineOsBuild,
+    MachineOsConfig,
+    Node,
+    Pool,
+    Selector,
+)
 from watcher.core.drift import RecipeBroken, RecipeSeen, Running
 from watcher.core.facts import ClusterName
 from watcher.core.lag import Lag
@@ -42,26 +52,32 @@ class Known:
     unpullable: Mapping[str, str] = field(default_factory=dict)
     """By image: why nodes could not pull it."""
     moved: Mapping[str, str] = field(default_factory=dict)
-    """By image named by tag: what the tag means now, if that is something else than before."""
+    """By MachineConfig: what its image's tag means now, if that is something else than before."""
+
+
+class _Sources(NamedTuple):
+    """What a finding is made from. All but the first are compared by identity."""
+
+    stream: str
+    pool: Pool
+    won: MachineConfig | None
+    """Whose image the pool gets; a generated one may win up to 4.20."""
+    nodes: Mapping[str, Node]
+    ours: MachineConfig | None
+    owner: MachineOsConfig | None
+    build: MachineOsBuild | None
+    known: Known
+    cluster_version: ClusterVersion | None
+
+    def are(self, others: "_Sources") -> bool:
+        return self.stream == others.stream and all(map(is_, self[1:], others[1:]))
 
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    made_from: tuple[object, ...]
-    """Compared by identity."""
-    stream: str
+    sources: _Sources
     now: datetime
     finding: Finding
-
-
-@dataclass(frozen=True, slots=True)
-class _Selected:
-    """Who won, and what that was decided from."""
-
-    version: str
-    selectors: Mapping[str, Selector | None]
-    machine_configs: tuple[MachineConfig, ...]
-    winners: Mapping[str, MachineConfig | None]
 
 
 _NO_NODES: dict[str, Node] = {}
@@ -73,56 +89,70 @@ class Survey:
     """One cluster; `of` is called with each new view."""
 
     cluster: ClusterName
-    _pools: Mapping[str, Pool] = field(default_factory=dict)
+    _view: ClusterView | None = None
+    """The last one."""
+    _known: Known | None = None
+    _winners: mco.Winners | None = None
+    """None: the release is not known, so nobody can say."""
+    _owners: Mapping[str, MachineOsConfig] = field(default_factory=dict)
+    """By pool."""
     _member: mco.Membership = field(default_factory=lambda: mco.Membership({}))
     _seen: dict[str, tuple[Node, str | None]] = field(default_factory=dict)
     """Node by name, and the pool it was found to be in."""
     _nodes: dict[str, dict[str, Node]] = field(default_factory=dict)
     """Pool → its nodes by name."""
     _found: dict[str, _Kept] = field(default_factory=dict)
-    _selected: _Selected | None = None
+    """By pool, in the order of names."""
 
     def of(
         self, view: ClusterView, known: Known, *, now: datetime, nodes: Iterable[str] | None = None
     ) -> tuple[Finding, ...]:
         """Return the finding of each pool, by name.
 
-        `nodes`: names of those that changed since the last call, where that is known and nothing
-        else did; None looks at all.
+        `nodes`: names of those that changed since the last call, where that is known; None looks
+        at all, and so does a view or a knowledge of which anything else is not what it was.
         """
-        self._place(view, nodes)
-        winners = self._winners(view, known)
-        owners: dict[str, MachineOsConfig] = {}
-        for owner in view.machine_os_configs.values():
-            owners.setdefault(owner.pool, owner)
-        for gone in self._found.keys() - view.pools.keys():
-            del self._found[gone]
-        found: list[Finding] = []
-        for name in sorted(view.pools):
-            pool, won, owner_ = view.pools[name], winners.get(name), owners.get(name)
-            found.append(self._finding(view, known, pool, won, owner_, now, is_full=nodes is None))
-        return tuple(found)
+        is_full = nodes is None or not self._is_as_before(view, known)
+        if is_full:
+            self._owners = image_mode.owners(view)
+            self._winners = _winners(view, known)
+        touched = self._place(view, None if is_full else nodes)
+        self._view, self._known = view, known
+        if is_full:
+            self._found = {name: self._again(name, view, known, now) for name in sorted(view.pools)}
+        else:
+            for name in touched:
+                self._found[name] = self._made(name, view, known, now)
+        return tuple(kept.finding for kept in self._found.values())
+
+    def _is_as_before(self, view: ClusterView, known: Known) -> bool:
+        """Whether all but nodes is the same, and not only equal."""
+        return (
+            self._view is not None
+            and known is self._known
+            and all(
+                _is_same(getattr(self._view, name), getattr(view, name)) for name in _BESIDE_NODES
+            )
+        )
 
     def members(self) -> Mapping[str, tuple[Node, ...]]:
         """Return the nodes of each pool as of the last view."""
         return {pool: tuple(nodes.values()) for pool, nodes in self._nodes.items()}
 
-    def _place(self, view: ClusterView, changed: Iterable[str] | None) -> None:
-        """Put nodes into their pools."""
-        if {name: pool.node_selector for name, pool in view.pools.items()} != {
-            name: pool.node_selector for name, pool in self._pools.items()
-        }:
+    def _place(self, view: ClusterView, changed: Iterable[str] | None) -> set[str]:
+        """Put nodes into their pools; return the pools whose nodes are others now."""
+        before = self._view.pools if self._view else {}
+        if changed is None and _selectors(before) != _selectors(view.pools):
             self._member = mco.Membership(view.pools)
             self._seen.clear()
             self._nodes.clear()
-            changed = None
-        self._pools = dict(view.pools)
         if changed is None:
             gone = self._seen.keys() - view.nodes.keys()
             changed = [*gone, *view.nodes]
-        copied: set[str] = set()
+        touched: set[str] = set()
         for name in changed:
-            self._put(name, view.nodes.get(name), copied)
+            self._put(name, view.nodes.get(name), touched)
+        return touched
 
     def _put(self, name: str, node: Node | None, copied: set[str]) -> None:
         """Note a node, or that it is gone.
@@ -146,73 +176,75 @@ class Survey:
         if pool is not None:
             self._nodes[pool][name] = node
 
-    def _winners(self, view: ClusterView, known: Known) -> Mapping[str, MachineConfig | None]:
-        """Pool → the MachineConfig whose image it gets; a generated one may win up to 4.20."""
-        if known.release is None:
-            return {}
-        version = known.release.desired.version
-        key = tuple(view.machine_configs.values())
-        selectors = {name: pool.machine_config_selector for name, pool in view.pools.items()}
-        last = self._selected
-        if (
-            last
-            and (last.version, last.selectors) == (version, selectors)
-            and _same(last.machine_configs, key)
-        ):
-            return last.winners
-        speaking = [mc for mc in key if mc.os_image_url]
-        found = {
-            name: mco.winner(pool, speaking, version=version) for name, pool in view.pools.items()
-        }
-        self._selected = _Selected(version, selectors, key, found)
-        return found
-
-    def _finding(
-        self,
-        view: ClusterView,
-        known: Known,
-        pool: Pool,
-        won: MachineConfig | None,
-        owner: MachineOsConfig | None,
-        now: datetime,
-        *,
-        is_full: bool,
-    ) -> Finding:
-        name = pool.meta.name
-        nodes = self._nodes.get(name, _NO_NODES)
-        ours = view.machine_configs.get(mco.override_name(pool.name))
-        stream = effective_stream(view, pool)
-        made_from = (pool, won, nodes, ours, owner, known, view.cluster_version)
+    def _again(self, name: str, view: ClusterView, known: Known, now: datetime) -> _Kept:
+        """What is kept, where all that it was made from is as it was; else made anew."""
         kept = self._found.get(name)
         # Only what a paused pool blocks speaks of days that are left.
-        is_timeless = not is_full or not pool.paused or (kept is not None and kept.now == now)
-        if kept and is_timeless and kept.stream == stream and _same(kept.made_from, made_from):
-            return self._seen_again(kept, view) if is_full else kept.finding
-        mine = tuple(nodes[n] for n in sorted(nodes))
+        is_timely = kept is not None and (kept.now == now or not view.pools[name].paused)
+        if not (kept and is_timely and kept.sources.are(self._sources(name, view, known))):
+            return self._made(name, view, known, now)
+        if kept.finding.observed_at == view.observed_at:
+            return kept
+        return replace(kept, finding=replace(kept.finding, observed_at=view.observed_at))
+
+    def _sources(self, name: str, view: ClusterView, known: Known) -> _Sources:
+        pool, owner = view.pools[name], self._owners.get(name)
+        return _Sources(
+            stream=effective_stream(view, pool),
+            pool=pool,
+            won=self._winners.of(pool) if self._winners else None,
+            nodes=self._nodes.get(name, _NO_NODES),
+            ours=view.machine_configs.get(mco.override_name(pool.name)),
+            owner=owner,
+            build=image_mode.current_build(view, pool, owner) if owner else None,
+            known=known,
+            cluster_version=view.cluster_version,
+        )
+
+    def _made(self, name: str, view: ClusterView, known: Known, now: datetime) -> _Kept:
+        of = self._sources(name, view, known)
+        pool, mine = of.pool, tuple(of.nodes[n] for n in sorted(of.nodes))
         evidence = Evidence(
             cluster=self.cluster,
             pool=pool,
             observed_at=view.observed_at,
-            base=known.bases.get(stream),
-            ours=ours,
-            owner=owner.meta.name if owner else "",
+            base=known.bases.get(of.stream),
+            ours=of.ours,
+            owner=of.owner.meta.name if of.owner else "",
+            build=of.build,
+            present=_present(of.owner, known),
             nodes=mine,
-            blocks=blocks(view, pool, mine, now=now),
-            **_told(pool, won, known),
+            blocks=blocks(view, pool, mine, now=now, paused_since=mco.in_step_until(pool)),
+            **_told(pool, of.won, known),
         )
-        self._found[name] = _Kept(made_from, stream, now, classify(evidence))
-        return self._found[name].finding
-
-    def _seen_again(self, kept: _Kept, view: ClusterView) -> Finding:
-        if kept.finding.observed_at == view.observed_at:
-            return kept.finding
-        finding = replace(kept.finding, observed_at=view.observed_at)
-        self._found[finding.pool] = replace(kept, finding=finding)
-        return finding
+        return _Kept(of, now, classify(evidence))
 
 
-def _same(before: tuple[object, ...], now: tuple[object, ...]) -> bool:
-    return len(before) == len(now) and all(a is b for a, b in zip(before, now, strict=True))
+_BESIDE_NODES = tuple(
+    one.name
+    for one in fields(ClusterView)
+    if one.name not in ("nodes", "mirrors", "observed_at", "problems")
+)
+"""What a finding may be made from, but for nodes."""
+
+
+def _is_same(before: object, now: object) -> bool:
+    """Whether a fact is the same one, or facts by name are the same ones."""
+    if not (isinstance(before, Mapping) and isinstance(now, Mapping)):
+        return before is now
+    return before is now or (
+        len(before) == len(now) and all(map(is_, before.values(), now.values()))
+    )
+
+
+def _selectors(pools: Mapping[str, Pool]) -> dict[str, Selector | None]:
+    return {name: pool.node_selector for name, pool in pools.items()}
+
+
+def _winners(view: ClusterView, known: Known) -> mco.Winners | None:
+    if known.release is None:
+        return None
+    return mco.Winners(view.machine_configs.values(), version=known.release.desired.version)
 
 
 class _Told(TypedDict):
@@ -237,7 +269,7 @@ def _told(pool: Pool, won: MachineConfig | None, known: Known) -> _Told:
         "beaten_by": won.meta.name if won and mco.is_generated(won) else "",
         "lag": known.lags.get(pool.name, Lag()),
         "unpullable": known.unpullable.get(image, ""),
-        "tag_moved": known.moved.get(image, ""),
+        "tag_moved": known.moved.get(won.meta.name if won else "", ""),
     }
 
 
@@ -249,4 +281,16 @@ def _running(pool: Pool, won: MachineConfig | None, known: Known) -> Running | N
         image=won.os_image_url,
         ours=won.meta.name == mco.override_name(pool.name),
         lineage=known.lineages.get(won.os_image_url, Lineage()),
+    )
+
+
+def _present(owner: MachineOsConfig | None, known: Known) -> Running | None:
+    """What a pool in image mode runs; None before its first build is done."""
+    if owner is None or not owner.current_image:
+        return None
+    return Running(
+        machine_config=owner.meta.name,
+        image=owner.current_image,
+        ours=False,
+        lineage=known.lineages.get(owner.current_image, Lineage()),
     )

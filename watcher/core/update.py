@@ -79,6 +79,8 @@ class Background:
     from_base: str = ""
     from_recipe: str = ""
     from_os_version: str = ""
+    complaints: tuple[str, ...] = ()
+    """What lint said of the recipe, errors first; bounded by whoever wrote it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,6 +21,7 @@ EVENTS_SHOWN = 40
 LOG_SHOWN = 20
 NODES_SHOWN = 60
 IN_THE_WAY_SHOWN = 6
+COMPLAINTS_SHOWN = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +133,7 @@ class Cards:
             from_image=said.from_image,
             base=str(update.target.base),
             signature=said.signature,
+            complaints=_complaints(update) if open_ else (),
             recipe=update.target.recipe,
             recipe_digest=str(update.target.recipe_digest) if update.build else "",
             diff=facts.diff,
@@ -186,6 +188,14 @@ class Cards:
             build_log=facts.log,
             diff=facts.diff,
         )
+
+
+def _complaints(update: Update) -> tuple[str, ...]:
+    """While it may still be decided not to: the first are errors, if there are any."""
+    said = update.background.complaints
+    shown, more = said[:COMPLAINTS_SHOWN], len(said) - COMPLAINTS_SHOWN
+    recipe = update.target.recipe
+    return (*shown, f"and more: `relayer lint {recipe}` says all") if more > 0 else shown
 
 
 def _votes(update: Update) -> list[approval.Vote]:

@@ -21,7 +21,7 @@ from watcher.clients.dumps import places
 from watcher.clients.dumps.objects import File, Found
 from watcher.clients.dumps.places import Parts
 from watcher.clients.kube import kinds
-from watcher.clients.kube.live import assemble
+from watcher.clients.kube.assembling import assemble
 from watcher.clients.registry.errors import clean
 from watcher.core.cluster import ClusterView
 from watcher.core.facts import ClusterName

@@ -14,6 +14,7 @@ from watcher.clients.dumps.places import Parts
 from watcher.clients.kube import kinds
 from watcher.clients.kube.kinds import Kind
 from watcher.clients.kube.wire import Wire
+from watcher.clients.kube.wire_mco import MachineConfigWire
 from watcher.clients.registry.errors import clean
 from watcher.core.facts import Malformed
 
@@ -135,7 +136,8 @@ def _check_version(head: Head, kind: Kind[Any]) -> None:
 
 
 def _found(piece: Piece, kind: Kind[Any], name: str) -> Found:
-    wire: Any = piece.read(kind.struct)
+    # The body of a MachineConfig is cut out of YAML, and says nothing to whoever reads dumps.
+    wire: Any = piece.read(MachineConfigWire if kind is kinds.MACHINE_CONFIG else kind.struct)
     if not name:
         raise Unreadable("it has no name")
     return Found(

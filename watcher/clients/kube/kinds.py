@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 import msgspec
 
-from watcher.clients.kube import wire, wire_mirrors, wire_version
+from watcher.clients.kube import wire, wire_mco, wire_mirrors, wire_version
 
 F = TypeVar("F")
 
@@ -68,8 +68,8 @@ MACHINE_CONFIG = Kind(
     group=MCO_GROUP,
     versions=("v1",),
     resource="machineconfigs",
-    struct=wire.MachineConfigWire,
-    convert=wire.machine_config,
+    struct=wire_mco.WholeMachineConfigWire,
+    convert=wire_mco.machine_config,
     # A rendered MachineConfig is up to 1.5 MiB of JSON, most often 0.2: 25 keep a page small.
     page_size=25,
     required=True,
@@ -99,8 +99,16 @@ MACHINE_OS_CONFIG = Kind(
     group=MCO_GROUP,
     versions=("v1", "v1alpha1"),
     resource="machineosconfigs",
-    struct=wire.MachineOsConfigWire,
-    convert=wire.machine_os_config,
+    struct=wire_mco.MachineOsConfigWire,
+    convert=wire_mco.machine_os_config,
+)
+MACHINE_OS_BUILD = Kind(
+    title="MachineOSBuild",
+    group=MCO_GROUP,
+    versions=("v1", "v1alpha1"),
+    resource="machineosbuilds",
+    struct=wire_mco.MachineOsBuildWire,
+    convert=wire_mco.machine_os_build,
 )
 OS_IMAGE_STREAM = Kind(
     title="OSImageStream",
@@ -144,6 +152,7 @@ KINDS: tuple[Kind[Any], ...] = (
     NODE,
     OS_IMAGE_URLS,
     MACHINE_OS_CONFIG,
+    MACHINE_OS_BUILD,
     OS_IMAGE_STREAM,
     *MIRROR_SETS,
 )
@@ -162,6 +171,8 @@ RBAC_RULES: tuple[tuple[str, str, tuple[str, ...]], ...] = (
     (MCO_GROUP, "machineconfigs", (*_READ, "create", "patch", "delete")),
     (MCO_GROUP, "machineconfigpools", (*_READ, "patch")),
     (MCO_GROUP, "machineosconfigs", _READ),
+    # Only told of: without this right nobody sees how a build on the cluster stands.
+    (MCO_GROUP, "machineosbuilds", _READ),
     (MCO_GROUP, "osimagestreams", _READ),
     # patch: a node that degraded after it was drained stays cordoned until somebody uncordons it.
     ("", "nodes", (*_READ, "patch")),

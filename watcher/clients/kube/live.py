@@ -8,13 +8,13 @@ import base64
 import binascii
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
 
 from watcher.clients.kube import errors, kinds, listing, trust, wire
+from watcher.clients.kube.assembling import assemble
 from watcher.clients.kube.errors import Request
 from watcher.clients.kube.kinds import Kind
 from watcher.clients.kube.session import Session
@@ -29,8 +29,10 @@ ROLE_LABEL = wire.MCO_PREFIX + "role"
 _MERGE_PATCH = "application/merge-patch+json"
 _APPLY_PATCH = "application/apply-patch+yaml"
 """Server-side apply; JSON is YAML."""
-_FRESH_KINDS = tuple(k for k in kinds.KINDS if k not in (kinds.NODE, *kinds.MIRROR_SETS))
-"""Nodes are many; on mirrors hangs where bytes come from, never which, and they may be hidden."""
+_NOT_FRESH = (kinds.NODE, kinds.MACHINE_OS_BUILD, *kinds.MIRROR_SETS)
+_FRESH_KINDS = tuple(k for k in kinds.KINDS if k not in _NOT_FRESH)
+"""Nodes are many; builds on the cluster are only told of; on mirrors hangs where bytes come from,
+never which. These may be hidden."""
 
 
 class Secret(wire.Wire, frozen=True):
@@ -218,38 +220,6 @@ class Live:
         return Request(
             cluster=self.name, verb=verb, group=kind.group, resource=kind.resource, name=name
         )
-
-
-def assemble(
-    name: ClusterName,
-    found: Mapping[str, Mapping[str, object]],
-    *,
-    observed_at: datetime,
-    problems: tuple[str, ...],
-) -> ClusterView:
-    """A view from facts by kind's title and object's name; nothing is copied."""
-
-    def of(kind: Kind[F]) -> Mapping[str, F]:
-        return cast("Mapping[str, F]", found.get(kind.title, {}))
-
-    return ClusterView(
-        cluster=name,
-        observed_at=observed_at,
-        cluster_version=of(kinds.CLUSTER_VERSION).get(kinds.CLUSTER_VERSION.only),
-        pools=of(kinds.POOL),
-        machine_configs=of(kinds.MACHINE_CONFIG),
-        nodes=of(kinds.NODE),
-        os_image_urls=of(kinds.OS_IMAGE_URLS).get(kinds.OS_IMAGE_URLS.only),
-        machine_os_configs=of(kinds.MACHINE_OS_CONFIG),
-        os_image_stream=of(kinds.OS_IMAGE_STREAM).get(kinds.OS_IMAGE_STREAM.only),
-        mirrors=tuple(
-            rule
-            for kind in kinds.MIRROR_SETS
-            for _, rules in sorted(of(kind).items())
-            for rule in rules
-        ),
-        problems=problems,
-    )
 
 
 def _path(kind: Kind[F], name: str) -> str:

@@ -2,8 +2,8 @@
 
 Ours, because the library's informer cannot take custom objects and reconnects without any delay
 to a dead server. The order of things is client-go's: list in pages, watch from the list's version
-with bookmarks, resume after each end from the last version seen, list again only when the server
-says 410. A failure of one kind is that kind's alone and never ends `run`.
+with bookmarks, resume after each end from the last version seen, list again when the server says
+410, and after we were blind. A failure of one kind is that kind's alone and never ends `run`.
 """
 
 import asyncio
@@ -59,6 +59,10 @@ class Pacing:
     """A new kind appears with an upgrade or a feature gate."""
     silence: float = 150.0
     """API servers send a bookmark about once a minute; longer means a dead line."""
+    blind: float = 60.0
+    """Out of step for longer, all is listed anew and no watch resumed. Another API server takes
+    over in seconds; what takes a minute may be etcd restored from a backup, which counts its
+    versions anew: a watch resumed from ours would silently leave out what differs."""
     shortest_watch: float = 300.0
     longest_watch: float = 600.0
     """The server ends a watch after a random time between these: load spreads over servers."""
@@ -88,7 +92,8 @@ class Reflector(Generic[F]):
         self.problem = ""
         """What keeps us from being in step; empty when nothing does."""
         self.synced_at: datetime | None = None
-        """When the cache was last known to be in step with the API server."""
+        """When the cache was last known to be in step with the API server. While a resumed watch
+        repeats what happened meanwhile it stays what it was: nobody knows how much is to come."""
         self.lists = 0
         self.watches = 0
         self.events = 0
@@ -106,8 +111,10 @@ class Reflector(Generic[F]):
         self._version: str | None = None
         """resourceVersion of the last thing seen; None: list first."""
         self._failures = 0
-        self._silences = 0
-        """Watches in a row that brought neither an event nor a bookmark."""
+        self._is_caught_up = False
+        """A list, or a bookmark of this watch, has told that nothing is missing."""
+        self._in_step_at = 0.0
+        """When that was so last; monotonic."""
 
     def facts(self) -> Mapping[str, F]:
         """Name → fact, as last seen. The mapping does not change any more."""
@@ -122,11 +129,14 @@ class Reflector(Generic[F]):
         """For ever. Raises nothing but cancellation (and what is a bug)."""
         while True:
             try:
-                if self._version is None:
+                if self._version is None or self._is_blind():
                     await self._list()
                 await self._watch()
             except OutsideError as error:
                 await self._sleep(self._note(error))
+
+    def _is_blind(self) -> bool:
+        return self._monotonic() - self._in_step_at > self._pacing.blind
 
     async def _list(self) -> None:
         self.lists += 1
@@ -142,6 +152,7 @@ class Reflector(Generic[F]):
         self._api_version = untried[0]
         self._cache.replace(listed)
         self._version = listed.resource_version
+        self._is_caught_up = True
         self._in_step()
 
     async def _watch(self) -> None:
@@ -165,15 +176,16 @@ class Reflector(Generic[F]):
                 # The server's own limit first; ours is for the server that forgot it.
                 async with asyncio.timeout(seconds + pacing.silence):
                     await self._follow(answer.blocks(silence_seconds=pacing.silence), ask)
+            if self._is_caught_up:  # and the server ended it in good order
+                self._in_step_at = self._monotonic()
         except TimeoutError as error:
-            self._silences += 1
-            if self._silences > 1:
-                # A server restored from a backup never reaches the version we wait for.
-                self._version = None
+            # Nor does a server restored from a backup ever reach the version we wait for.
+            self._version = None
             raise Transient(f"{ask}: silent for {pacing.silence:.0f} s, connecting anew") from error
         except OSError as error:
             raise errors.unreachable(ask, error, url=self._session.url) from error
         finally:
+            self._is_caught_up = False
             lived = self._monotonic() - started
             if lived >= pacing.steady:
                 self._failures = 0
@@ -182,9 +194,11 @@ class Reflector(Generic[F]):
 
     async def _follow(self, blocks: Any, ask: errors.Request) -> None:
         lines = Lines(limit_bytes=self._pacing.max_line_bytes, what=str(ask))
+        heard_at = self._monotonic()
         async with contextlib.aclosing(blocks):
             try:
                 async for block in blocks:
+                    heard_at = self._since(heard_at)
                     whole = lines.feed(block)
                     if whole:
                         self._apply(whole, ask)
@@ -192,6 +206,14 @@ class Reflector(Generic[F]):
                 # What the lost line said is known only to a new list.
                 self._version = None
                 raise
+        self._since(heard_at)
+
+    def _since(self, heard_at: float) -> float:
+        """Return now. Raise TimeoutError if we were stopped: what is read then may be as old."""
+        now = self._monotonic()
+        if now - heard_at > self._pacing.silence:
+            raise TimeoutError
+        return now
 
     def _apply(self, whole: memoryview, ask: errors.Request) -> None:
         """Whole lines. All are decoded in one call; the few odd ones make it fall back."""
@@ -203,7 +225,8 @@ class Reflector(Generic[F]):
             for event in events:
                 self._take(event)
             self.events += len(events)
-        self._in_step()
+        if self._is_caught_up:
+            self._in_step()
 
     def _take(self, event: wire.Event[Any]) -> None:
         meta: wire.MetaWire = event.object.metadata
@@ -211,6 +234,8 @@ class Reflector(Generic[F]):
             self._cache.put(meta.name, version=meta.resource_version, item=event.object)
         elif event.type == "DELETED":
             self._cache.remove(meta.name)
+        elif event.type == "BOOKMARK":
+            self._is_caught_up = True
         self._version = meta.resource_version or self._version
 
     def _apply_one_by_one(self, whole: memoryview, ask: errors.Request) -> None:
@@ -225,7 +250,9 @@ class Reflector(Generic[F]):
                 raise Spoiled(f"{ask}: a line of the watch cannot be read ({why})") from error
             if event.type == "ERROR":
                 raise errors.from_status(ask, bytes(event.object))
-            if event.type != "BOOKMARK":
+            if event.type == "BOOKMARK":
+                self._is_caught_up = True
+            else:
                 self._take_odd(line, event)
                 self.events += 1
             if head.metadata and head.metadata.resource_version:
@@ -242,8 +269,8 @@ class Reflector(Generic[F]):
                 self._cache.reject(name, why=malformed(self.kind, name, error))
 
     def _in_step(self) -> None:
-        self._silences = 0
         self.synced_at = self._clock.now()
+        self._in_step_at = self._monotonic()
         self._good()
 
     def _good(self) -> None:

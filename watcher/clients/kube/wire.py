@@ -15,8 +15,6 @@ import msgspec
 from watcher.core.cluster import (
     CertExpiry,
     Condition,
-    MachineConfig,
-    MachineOsConfig,
     Meta,
     Node,
     OsImageStream,
@@ -109,17 +107,6 @@ class PoolWire(Wire, frozen=True):
     status: PoolStatus = PoolStatus()
 
 
-class MachineConfigSpec(Wire, frozen=True):
-    os_image_url: str = msgspec.field(default="", name="osImageURL")
-    extensions: list[str] | None = None
-    kernel_type: str = ""
-
-
-class MachineConfigWire(Wire, frozen=True):
-    metadata: MetaWire
-    spec: MachineConfigSpec = MachineConfigSpec()
-
-
 class NodeSpec(Wire, frozen=True):
     unschedulable: bool = False
 
@@ -154,15 +141,6 @@ class OsImageUrlsData(Wire, frozen=True):
 class OsImageUrlsWire(Wire, frozen=True):
     metadata: MetaWire
     data: OsImageUrlsData | None = None
-
-
-class MachineOsConfigSpec(Wire, frozen=True):
-    machine_config_pool: Named = Named()
-
-
-class MachineOsConfigWire(Wire, frozen=True):
-    metadata: MetaWire
-    spec: MachineOsConfigSpec = MachineOsConfigSpec()
 
 
 class StreamWire(Wire, frozen=True):
@@ -258,15 +236,6 @@ def pool(wire: PoolWire) -> Pool:
     )
 
 
-def machine_config(wire: MachineConfigWire) -> MachineConfig:
-    return MachineConfig(
-        meta=meta_of(wire.metadata),
-        os_image_url=wire.spec.os_image_url,
-        extensions=tuple(wire.spec.extensions or ()),
-        kernel_type=wire.spec.kernel_type,
-    )
-
-
 def node(wire: NodeWire) -> Node:
     """Resource version and generation are left out: a kubelet's heartbeat then gives an equal fact
     and wakes nobody. Strings are shared between nodes, of which there may be thousands."""
@@ -275,18 +244,18 @@ def node(wire: NodeWire) -> Node:
         meta=Meta(
             name=meta.name,
             uid=meta.uid,
-            labels={_shared(k): _shared(v) for k, v in (meta.labels or _EMPTY).items()},
+            labels={shared(k): shared(v) for k, v in (meta.labels or _EMPTY).items()},
             annotations={
-                _shared(k): _shared(v)
+                shared(k): shared(v)
                 for k, v in (meta.annotations or _EMPTY).items()
                 if k.startswith(MCO_PREFIX)
             },
         ),
         ready=any(c.type == "Ready" and c.status == "True" for c in status.conditions or ()),
         unschedulable=wire.spec.unschedulable,
-        architecture=_shared(status.node_info.architecture),
-        os_image=_shared(status.node_info.os_image),
-        kubelet_version=_shared(status.node_info.kubelet_version),
+        architecture=shared(status.node_info.architecture),
+        os_image=shared(status.node_info.os_image),
+        kubelet_version=shared(status.node_info.kubelet_version),
     )
 
 
@@ -296,10 +265,6 @@ def os_image_urls(wire: OsImageUrlsWire) -> OsImageUrls:
     if not data.release_version or not data.base_image:
         raise Malformed("data lacks releaseVersion or baseOSContainerImage")
     return OsImageUrls(release_version=data.release_version, base_image=data.base_image)
-
-
-def machine_os_config(wire: MachineOsConfigWire) -> MachineOsConfig:
-    return MachineOsConfig(meta=meta_of(wire.metadata), pool=wire.spec.machine_config_pool.name)
 
 
 def os_image_stream(wire: OsImageStreamWire) -> OsImageStream:
@@ -354,5 +319,6 @@ def _selector(wire: SelectorWire | None) -> Selector | None:
     )
 
 
-def _shared(text: str) -> str:
+def shared(text: str) -> str:
+    """The one string of this text: many objects say the same."""
     return sys.intern(text)

@@ -4,8 +4,10 @@ api config/v1 types_cluster_version.go. Any list may be null, and status.availab
 whenever nothing is offered.
 """
 
+from dataclasses import replace
+
 from watcher.clients.kube.wire import ConditionWire, MetaWire, Wire, conditions_of, meta_of
-from watcher.core.cluster import ClusterVersion, HistoryEntry, OfferedUpdate
+from watcher.core.cluster import ClusterVersion, HistoryEntry, OfferedUpdate, Risk
 from watcher.core.facts import Malformed
 
 
@@ -22,8 +24,20 @@ class ReleaseWire(Wire, frozen=True):
     architecture: str | None = None
 
 
+class PromQlWire(Wire, frozen=True):
+    promql: str | None = None
+
+
+class RuleWire(Wire, frozen=True):
+    type: str | None = None
+    promql: PromQlWire | None = None
+
+
 class RiskWire(Wire, frozen=True):
     name: str = ""
+    message: str | None = None
+    url: str | None = None
+    matching_rules: list[RuleWire] | None = None
 
 
 class ConditionalUpdateWire(Wire, frozen=True):
@@ -102,27 +116,41 @@ def _stores(wires: list[SignatureStore] | None) -> tuple[str, ...] | None:
 def _offered(status: ClusterVersionStatus) -> tuple[OfferedUpdate, ...]:
     plain = [_update(release) for release in status.available_updates or ()]
     conditional = [
-        _update(
-            entry.release,
-            risks=tuple(risk.name for risk in entry.risks or () if risk.name),
-            recommended=any(
-                c.type == "Recommended" and c.status == "True" for c in entry.conditions or ()
-            ),
-        )
+        _conditional(entry, entry.release)
         for entry in status.conditional_updates or ()
         if entry.release
     ]
     return (*plain, *conditional)
 
 
-def _update(
-    release: ReleaseWire, *, risks: tuple[str, ...] = (), recommended: bool = True
-) -> OfferedUpdate:
+def _conditional(entry: ConditionalUpdateWire, release: ReleaseWire) -> OfferedUpdate:
+    said = next((c for c in entry.conditions or () if c.type == "Recommended"), None)
+    status = said.status if said else ""
+    return replace(
+        _update(release),
+        risks=tuple(_risk(risk) for risk in entry.risks or () if risk.name),
+        recommended=status == "True",
+        is_evaluated=status in ("True", "False"),
+        why=(said.message or said.reason) if said else "",
+    )
+
+
+def _risk(wire: RiskWire) -> Risk:
+    rules = wire.matching_rules or ()
+    queries = (rule.promql.promql for rule in rules if rule.promql and rule.promql.promql)
+    return Risk(
+        name=wire.name,
+        message=wire.message or "",
+        url=wire.url or "",
+        always=any(rule.type == "Always" for rule in rules),
+        promql=next(queries, None) or "",
+    )
+
+
+def _update(release: ReleaseWire) -> OfferedUpdate:
     return OfferedUpdate(
         version=release.version,
         image=release.image,
         channels=tuple(release.channels or ()),
         url=release.url or "",
-        risks=risks,
-        recommended=recommended,
     )

@@ -146,6 +146,8 @@ def _standing(said: Card) -> Iterator[str]:
         yield f"*Snoozed{by}* until {when(said.snoozed_until)}"
     if said.in_the_way:
         yield _list("*What stands in the way*", [prose(why, LINE) for why in said.in_the_way])
+    if said.complaints:
+        yield _list("*Lint of the recipe*", [prose(why, LINE) for why in said.complaints])
     if said.state == S.AWAITING_APPROVAL or said.votes:
         yield _list(_approvals(said), [_vote(vote) for vote in said.votes])
 

@@ -6,6 +6,16 @@ leaves out what a comment in the Containerfile says to ignore. docs/lint.md is c
 
 from watcher.core.lint.check import lint, sentences
 from watcher.core.lint.model import Complaint, PoolContext, Severity
+from watcher.core.lint.of_pool import context_of
 from watcher.core.lint.rules import RULES, Rule
 
-__all__ = ["RULES", "Complaint", "PoolContext", "Rule", "Severity", "lint", "sentences"]
+__all__ = [
+    "RULES",
+    "Complaint",
+    "PoolContext",
+    "Rule",
+    "Severity",
+    "context_of",
+    "lint",
+    "sentences",
+]

@@ -77,25 +77,23 @@ class PoolContext:
         *,
         release: str = "",
         base_labels: Mapping[str, str] | None = None,
-        files: Mapping[str, str] | None = None,
     ) -> "PoolContext":
-        """What the MachineConfigs of a pool say, given in the order in which they are merged.
-
-        `files` are not kept with a MachineConfig here; whoever has them names them.
-        """
+        """What the MachineConfigs of a pool say, given in the order in which they are merged."""
         kernel_type, kernel_type_by, extensions = "", "", dict[str, str]()
+        files: dict[str, str] = {}
         for config in configs:
             if config.kernel_type and config.kernel_type != "default":
                 kernel_type, kernel_type_by = config.kernel_type, config.meta.name
             for extension in config.extensions:
                 extensions.setdefault(extension, config.meta.name)
+            files.update(dict.fromkeys(config.files, config.meta.name))
         return cls(
             release=release,
             base_labels=base_labels or {},
             kernel_type=kernel_type,
             kernel_type_by=kernel_type_by,
             extensions=extensions,
-            files=files or {},
+            files=files,
         )
 
 
