@@ -19,6 +19,7 @@ from tests.figures import (
     notice,
     scrape,
 )
+from watcher.core.blocks import target_of
 from watcher.core.facts import PoolName
 from watcher.core.lag import Lag
 from watcher.core.stages import StageKind, StageSeen
@@ -27,7 +28,6 @@ from watcher.core.update_events import UpdateState
 from watcher.metrics import Metrics
 from watcher.metrics.figure import MOST_HOSTS, MOST_RULES, Kind
 from watcher.metrics.figures import FIGURES
-from watcher.metrics.findings import target_of
 
 S = UpdateState
 WHERE = {"cluster": "prod", "pool": "infra"}

@@ -5,9 +5,11 @@ machine-config) and sync.go (syncRequiredMachineConfigPools: an upgrade waits fo
 What the cluster itself says against an upgrade is read in `upgradeable`.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import TypeGuard
 
 from watcher.core import mco, skew, upgradeable
@@ -21,6 +23,7 @@ NEXT_MINOR, NEXT_PATCH, CERTIFICATES = "next minor", "next patch", "certificates
 """Targets of a block, where no version is known or meant."""
 REQUIRED_FOR_UPGRADE = "operator.machineconfiguration.openshift.io/required-for-upgrade"
 ALWAYS_REQUIRED = ("master", "arbiter")
+_VERSION = re.compile(r"(\d+)\.(\d+)(\.\d+)?")
 _LAST_TO_WAIT_FOR_UPDATING = (4, 17)
 """Later ones call an updating pool upgradeable; some early 4.18 still say otherwise themselves."""
 SIGNER = "kube-apiserver-to-kubelet-signer"
@@ -29,6 +32,26 @@ LIFETIME, RENEWED_AFTER = timedelta(days=365), timedelta(days=292)
 OVERLAP = LIFETIME - RENEWED_AFTER
 """For so long the old one is still good when the next one is there."""
 _FIRST_YEAR, _LAST_YEAR = 1971, 9000
+
+
+class Target(StrEnum):
+    """What a pool can keep from happening, by kind."""
+
+    PATCH = "patch"
+    MINOR = "minor"
+    CERTIFICATES = "certificates"
+
+
+def target_of(block: Block, version: str) -> Target:
+    """Return the kind of what is blocked in a cluster that has `version`; what cannot be told
+    apart counts as the worse one, a minor upgrade."""
+    if block.target == CERTIFICATES:
+        return Target.CERTIFICATES
+    if block.target == NEXT_PATCH:
+        return Target.PATCH
+    asked, has = _VERSION.match(block.target), _VERSION.match(version)
+    is_patch = asked and has and asked[3] and asked.group(1, 2) == has.group(1, 2)
+    return Target.PATCH if is_patch else Target.MINOR
 
 
 def blocks(
@@ -201,19 +224,22 @@ def _certificates(pool: Pool, now: datetime, paused_since: datetime | None) -> I
         return
     since = min(_utc(paused_since), _utc(now)) if _is_told(paused_since) else None
     listed = [(_utc(c.expiry), c.subject) for c in pool.cert_expiries if _is_told(c.expiry)]
+    ends: datetime | None = None
     why = f"pool {pool.name} is paused: its nodes may miss the next "
     if signers := sorted(ends for ends, subject in listed if SIGNER in subject):
-        why += f"{SIGNER}, and theirs {_ends(_theirs(signers, since), now)}"
+        ends = _theirs(signers, since)
+        why += f"{SIGNER}, and theirs {_ends(ends, now)}"
     elif since:
         # Theirs was not due for renewal yet when the pool was paused.
-        why += f"{SIGNER}, and theirs {_ends(since + OVERLAP, now, estimated=True)}"
+        ends = since + OVERLAP
+        why += f"{SIGNER}, and theirs {_ends(ends, now, estimated=True)}"
     elif listed:
         ends, subject = min(listed)
         why += f"certificates, and {line(subject, limit=100)} {_ends(ends, now)}"
     else:
         why += f"{SIGNER}: one lasts {LIFETIME.days} days, the next comes after "
         why += f"{RENEWED_AFTER.days}, and since when it is paused nobody knows"
-    yield None, Block(target=CERTIFICATES, why=why)
+    yield None, Block(target=CERTIFICATES, why=why, until=ends)
 
 
 def _theirs(listed: Sequence[datetime], since: datetime | None) -> datetime:

@@ -72,6 +72,8 @@ class Block:
     """A version, `next minor`, or `certificates`."""
     why: str
     """A sentence."""
+    until: datetime | None = None
+    """Of certificates: when they end; None where nobody knows, and for all else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,14 +29,6 @@ class Who(StrEnum):
     """Only the leader tells it; what others have is 0 or older: take `max`."""
 
 
-class Target(StrEnum):
-    """What a pool can keep from happening."""
-
-    PATCH = "patch"
-    MINOR = "minor"
-    CERTIFICATES = "certificates"
-
-
 @dataclass(frozen=True, slots=True)
 class Label:
     name: str

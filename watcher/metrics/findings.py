@@ -1,22 +1,19 @@
 """What is found of clusters and their pools, as figures: from this replica's own watches."""
 
-import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
 
-from watcher.core.blocks import CERTIFICATES, NEXT_PATCH
+from watcher.core.blocks import Target, target_of
 from watcher.core.facts import ClusterName
 from watcher.core.stages import StageKind
-from watcher.core.state import Block, Finding, Flag, State, Surveyed
-from watcher.metrics.figure import Target
+from watcher.core.state import Finding, Flag, State, Surveyed
 from watcher.metrics.sheet import Sheet, labelled, one_hot
 
 DAY_SECONDS = 86400
 _STATES, _FLAGS = one_hot("state", State), one_hot("flag", Flag)
 _STAGES, _TARGETS = one_hot("stage", StageKind), one_hot("target", Target)
 _UPDATED, _DEGRADED = labelled(condition="updated"), labelled(condition="degraded")
-_VERSION = re.compile(r"([0-9]+)\.([0-9]+)(\.[0-9]+)?")
 
 
 class Watch(Protocol):
@@ -85,18 +82,6 @@ def _flags(sheet: Sheet, found: Finding, where: str) -> None:
         if one is not None and one.since is not None:
             at = moment(one.since)
             sheet.set("relayer_pool_flag_timestamp_seconds", at, where, label)
-
-
-def target_of(block: Block, version: str) -> Target:
-    """Return the kind of what is blocked in a cluster that has `version`; what cannot be told
-    apart counts as the worse one, a minor upgrade."""
-    if block.target == CERTIFICATES:
-        return Target.CERTIFICATES
-    if block.target == NEXT_PATCH:
-        return Target.PATCH
-    asked, has = _VERSION.match(block.target), _VERSION.match(version)
-    is_patch = asked and has and asked[3] and asked.group(1, 2) == has.group(1, 2)
-    return Target.PATCH if is_patch else Target.MINOR
 
 
 def moment(at: datetime | None) -> float:

@@ -1,5 +1,6 @@
 """Figures of pools and clusters, ours or not."""
 
+from watcher.core.blocks import Target
 from watcher.core.stages import StageKind
 from watcher.core.state import Flag, State
 from watcher.metrics.figure import (
@@ -12,7 +13,6 @@ from watcher.metrics.figure import (
     VERSION,
     Figure,
     Label,
-    Target,
     Who,
     every,
 )
