@@ -392,6 +392,7 @@ def _shown(plan: Plan, mode: Mode | None, now: datetime) -> dict[str, object]:
         "expected_release": base.release.version if base else "",
         "update": active.id if active else "",
         "unmet": list(plan.unmet),
+        "unverified": seen.genuine.blocks if seen else "",
         "mode": "" if mode is None or isinstance(plan.decision, InStep) else str(mode),
         "only_told": mode is Mode.NOTIFY and isinstance(plan.decision, Rebuild) and unasked,
         "stock_by": seen.stock_by if seen else "",

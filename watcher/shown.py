@@ -266,6 +266,7 @@ def pool_row(view: Mapping[str, object] | None, cluster: str, pool: str) -> Row:
         "expected_release": "",
         "update": "",
         "unmet": [],
+        "unverified": "",
     }
     return {**nothing, **(view or {})}
 

@@ -27,6 +27,7 @@ THRESHOLDS = {
     "RelayerPoolLagMinors": "lag_minors",
     "RelayerPoolLagTime": "lag_seconds",
     "RelayerPoolPaused": "paused_seconds",
+    "RelayerPoolCertificate": "certificate_seconds",
     "RelayerApprovalWaiting": "approval_seconds",
     "RelayerBuildsFailing": "builds_failed",
     "RelayerClusterBlind": "blind_seconds",
@@ -35,8 +36,11 @@ THRESHOLDS = {
 """Alerts with a threshold in their expression → where Relayer's own alerts have it."""
 LASTING = {"RelayerRolloutStalled": "stalled_seconds"}
 """The same for those with it in `for`."""
-NOT_IN_FIGURES = {"certificate_seconds"}
-"""Thresholds that no figure tells of."""
+LEAST = {
+    "relayer_cluster_observed_timestamp_seconds",
+    "relayer_pool_certificate_timestamp_seconds",
+}
+"""Figures of which the smallest of all replicas is the worst."""
 OF_A_MONITORING = {
     "not-looked-at",
     "dead-letters",
@@ -46,8 +50,8 @@ OF_A_MONITORING = {
     "down",
 }
 """Rules that only somebody beside Relayer can tell of, or that chat would not hear of."""
-WITHOUT_A_FIGURE = {"certificate", "unverified"}
-"""Rules of our own that no figure tells of."""
+LESS_IS_WORSE = "certificate_seconds"
+"""Time that is left."""
 SECONDS = {"m": 60, "h": 3600, "d": 86400}
 
 
@@ -77,7 +81,7 @@ def test_two_replicas_are_one_alert(rule: Mapping[str, Any]) -> None:
     for name in said.names:
         figure = FIGURES[name]
         assert figure.kind is Kind.GAUGE, "a counter needs a rate"
-        worst = "min" if name == "relayer_cluster_observed_timestamp_seconds" else "max"
+        worst = "min" if name in LEAST else "max"
         taken = rf"\b{worst}\s*(by \([a-z, ]+\))?\s*\({name}\b"
         assert re.search(rf"{taken}|\babsent\({name}\)", rule["expr"])
 
@@ -121,7 +125,7 @@ def test_the_page_has_its_section(rule: Mapping[str, Any]) -> None:
 
 def test_they_are_the_rules_that_relayer_has_and_those_of_a_monitoring() -> None:
     told = {rule["annotations"]["runbook"].partition("#")[2] for rule in rules()}
-    assert told == (set(RULES_OF_OURS) - WITHOUT_A_FIGURE) | OF_A_MONITORING
+    assert told == set(RULES_OF_OURS) | OF_A_MONITORING
 
 
 def test_one_pool_is_told_of_by_one_severity_at_a_time() -> None:
@@ -129,7 +133,8 @@ def test_one_pool_is_told_of_by_one_severity_at_a_time() -> None:
         default = getattr(AlertSettings(), field)
         for rule in rules():
             if rule["alert"] == name and rule["labels"]["severity"] == "warning":
-                assert rule["expr"].endswith(f" < {int(default.critical)}")
+                other = ">" if field == LESS_IS_WORSE else "<"
+                assert rule["expr"].endswith(f" {other} {int(default.critical)}")
 
 
 # --- thresholds ----------------------------------------------------------------------------------
@@ -140,7 +145,7 @@ def test_its_threshold_is_the_default_of_our_own_alerts(rule: Mapping[str, Any])
     name, severity = rule["alert"], rule["labels"]["severity"]
     if name in THRESHOLDS:
         default = getattr(getattr(AlertSettings(), THRESHOLDS[name]), severity)
-        found = re.search(r">= ([0-9]+)", rule["expr"])
+        found = re.search(r"[<>]= ([0-9]+)", rule["expr"])
         assert found
         assert float(found[1]) == default
     elif name in LASTING:
@@ -152,7 +157,7 @@ def test_its_threshold_is_the_default_of_our_own_alerts(rule: Mapping[str, Any])
 def test_each_threshold_that_can_be_set_is_one_of_a_rule() -> None:
     settings = AlertSettings()
     ours = {f.name for f in fields(AlertSettings) if hasattr(getattr(settings, f.name), "critical")}
-    assert ours == {*THRESHOLDS.values(), *LASTING.values(), *NOT_IN_FIGURES}
+    assert ours == {*THRESHOLDS.values(), *LASTING.values()}
     told = {rule["alert"] for rule in rules()}
     assert {*THRESHOLDS, *LASTING} <= told
 

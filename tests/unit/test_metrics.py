@@ -111,6 +111,25 @@ async def test_lag_is_told_in_base_units_and_only_where_it_is_known(store: FakeS
         assert len(found.having(f"relayer_pool_lag_{unit}")) == 1
 
 
+async def test_it_says_when_certificates_end_and_nothing_where_nobody_knows(
+    store: FakeStore,
+) -> None:
+    ends = (Block(target="certificates", why="paused", until=T0),)
+    unknown = (Block(target="certificates", why="paused"),)
+    found = [a_finding(blocks=ends), a_finding(pool=PoolName("gpu"), blocks=unknown)]
+    said = await scrape(store, surveyed=[a_surveyed(*found)])
+    name = "relayer_pool_certificate_timestamp_seconds"
+    assert said.having(name) == {("prod", "infra"): T0.timestamp()}
+
+
+@pytest.mark.parametrize("why", ["", "release 4.18.3 is not proven genuine: it has no signature"])
+async def test_it_says_whether_the_release_is_proven_genuine(store: FakeStore, why: str) -> None:
+    view = {"cluster": "prod", "pool": "infra", "unverified": why, "at": T0.isoformat()}
+    await store.put_view("pool:prod/infra", view)
+    said = await scrape(store)
+    assert said.value("relayer_pool_unverified", **WHERE) == bool(why)
+
+
 @pytest.mark.parametrize(
     ("target", "kind"),
     [

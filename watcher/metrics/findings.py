@@ -67,6 +67,9 @@ def _pool(sheet: Sheet, found: Finding, version: str) -> None:
         numbers[target_of(block, version)] += 1
     for target, number in numbers.items():
         sheet.set("relayer_pool_blocks", number, where, _TARGETS[target])
+    ends = [block.until for block in found.blocks if block.until is not None]
+    if ends:
+        sheet.set("relayer_pool_certificate_timestamp_seconds", moment(min(ends)), where)
     sheet.set("relayer_pool_nodes", found.nodes.total, where)
     sheet.set("relayer_pool_nodes_in_condition", found.nodes.updated, where, _UPDATED)
     sheet.set("relayer_pool_nodes_in_condition", found.nodes.degraded, where, _DEGRADED)

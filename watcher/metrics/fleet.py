@@ -58,6 +58,13 @@ POOLS = (
         labels=(*PLACE, Label("target", every(Target))),
     ),
     Figure(
+        name="relayer_pool_certificate_timestamp_seconds",
+        said="When the certificates end that the nodes of a paused pool have; absent where nobody"
+        " knows, and of pools that are not paused.",
+        unit=MOMENT,
+        labels=PLACE,
+    ),
+    Figure(
         name="relayer_pool_nodes",
         said="Nodes of a pool.",
         labels=PLACE,
@@ -77,6 +84,11 @@ POOLS = (
         name="relayer_pool_decision",
         said="1 for the decision of the last look at a pool, 0 for the others.",
         labels=(*PLACE, Label("decision", DECISIONS)),
+    ),
+    Figure(
+        name="relayer_pool_unverified",
+        said="1 while the release that a pool shall get is not proven genuine, and so not applied.",
+        labels=PLACE,
     ),
     Figure(
         name="relayer_pool_look_timestamp_seconds",

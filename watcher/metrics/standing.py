@@ -152,6 +152,7 @@ def _looks(sheet: Sheet, views: Iterable[Mapping[str, object]]) -> None:
         cluster, pool, said = (str(view.get(k, "")) for k in ("cluster", "pool", "decision"))
         where = labelled(cluster=cluster, pool=pool)
         sheet.one_of("relayer_pool_decision", where, _DECISIONS, said)
+        sheet.set("relayer_pool_unverified", bool(view.get("unverified")), where)
         try:
             at = datetime.fromisoformat(str(view.get("at", "")))
         except ValueError:
