@@ -26,6 +26,9 @@ MEASUREMENTS = (
     "letters_outage",
     "resolve_base",
     "cli_start",
+    "drift_from",
+    "reclassify",
+    "pages",
 )
 
 
@@ -73,6 +76,18 @@ BARS = (
     Bar("resolve_base", "storm_requests_over_blobs", most=1),
     Bar("resolve_base", "storm_connections", most=4),
     Bar("cli_start", "help_seconds", most=0.25),
+    Bar("drift_from", "dump_seconds", most=3),
+    Bar("drift_from", "dump_mib", most=200),
+    Bar("drift_from", "archive_seconds", most=3),
+    Bar("drift_from", "archive_mib", most=200),
+    Bar("reclassify", "event_median_milliseconds", most=5),
+    Bar("reclassify", "event_p99_milliseconds", most=5),
+    Bar("reclassify", "full_pass_milliseconds", most=300),
+    Bar("pages", "server_median_milliseconds", most=50),
+    Bar("pages", "page_kilobytes", most=200),
+    Bar("pages", "first_render_milliseconds", most=1000),
+    Bar("pages", "visible_worst_milliseconds", most=500),
+    Bar("pages", "open_pages_rss_mib", most=60),
 )
 
 

@@ -5,6 +5,7 @@ finding; whatever else moves costs a full pass, with registries asked again wher
 """
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -14,7 +15,7 @@ import structlog
 from watcher.core.blocks import unmapped
 from watcher.core.cluster import ClusterView
 from watcher.core.facts import ClusterName
-from watcher.core.state import Surveyed
+from watcher.core.state import Finding, Surveyed
 from watcher.core.survey import Known, Survey
 from watcher.ports import Clock, OutsideError
 from watcher.surveying import Surveyor
@@ -130,7 +131,7 @@ class Surveys:
         else:
             said = before.said
         desk.known, desk.found = known, Surveyed.of(view, findings, said, asked_at=asked_at)
-        if before is None or _said(before) != _said(desk.found):
+        if before is None or _is_news(before, desk.found):
             await self._tell(cluster)
 
     async def _tell(self, cluster: ClusterName) -> None:
@@ -141,7 +142,20 @@ class Surveys:
                 log.warning("findings_not_told", cluster=cluster, cause=str(error))
 
 
-def _said(found: Surveyed) -> Surveyed:
-    """The part that is news: without when it was seen."""
-    findings = tuple(replace(one, observed_at=None) for one in found.findings)
-    return replace(found, findings=findings, observed_at=LONG_AGO, asked_at=None)
+def _is_news(before: Surveyed, now: Surveyed) -> bool:
+    """Whether something else was found; when it was seen is no news. Most findings are the same
+    objects as before, and need not be compared."""
+    if _without_findings(before) != _without_findings(now):
+        return True
+    pairs = itertools.zip_longest(before.findings, now.findings)
+    return any(a is not b and _differ(a, b) for a, b in pairs)
+
+
+def _without_findings(found: Surveyed) -> Surveyed:
+    return replace(found, findings=(), observed_at=LONG_AGO, asked_at=None)
+
+
+def _differ(a: Finding | None, b: Finding | None) -> bool:
+    if a is None or b is None:
+        return True
+    return replace(a, observed_at=None) != replace(b, observed_at=None)

@@ -95,6 +95,27 @@ async def test_children_in_a_session_of_their_own_end_too(tmp_path: Path) -> Non
     assert processes_of(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    "script",
+    [
+        "yes | head -c 1000000",
+        "exec yes",
+        "trap 'echo bye; exit 0' TERM; yes & wait",
+    ],
+    ids=["has ended", "goes on for ever", "says more when it is stopped"],
+)
+async def test_one_whose_output_nobody_read_is_stopped_at_once(tmp_path: Path, script: str) -> None:
+    """A full pipe keeps who writes into it from ending, and asyncio from seeing the end."""
+
+    async def log(line: str) -> None:
+        await asyncio.Event().wait()
+
+    async with asyncio.timeout(_PATIENCE_SECONDS):
+        with pytest.raises(Transient, match="stopped after"):
+            await run(program(tmp_path, script, timeout=0.3, grace=600), log)
+    assert processes_of(tmp_path) == []
+
+
 async def test_a_cancelled_run_has_ended_when_the_cancellation_arrives(tmp_path: Path) -> None:
     up = asyncio.Event()
 

@@ -1,13 +1,17 @@
 """The command `relayer drift` and its options."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from watcher.cli.exits import Code
 from watcher.cli.options import Config, Output
 from watcher.cli.output import Format
+
+if TYPE_CHECKING:
+    from watcher.settings import Settings
 
 
 def drift(
@@ -40,11 +44,15 @@ def drift(
     from watcher.cli import running
 
     paths = list(files or [])
-    running.carry_out(
-        ctx,
-        config,
-        lambda s: work.drift(s, paths, output, cluster=cluster, registry=registry),
-    )
+
+    def asked(settings: "Settings") -> Awaitable[Code]:
+        return work.drift(settings, paths, output, cluster=cluster, registry=registry)
+
+    if paths and not registry:
+        # Nothing here writes log lines, and their library takes longer to load than this runs.
+        running.carry_out_alone(ctx, lambda: asked(running.settings_from(config)))
+    else:
+        running.carry_out(ctx, config, asked)
 
 
 COMMANDS: Mapping[str, Callable[..., None]] = {"drift": drift}

@@ -24,12 +24,13 @@ USUAL = Path("/etc/relayer/relayer.yaml")
 
 def settings_from(path: Path | None) -> "Settings":
     """Return the settings of the file, or the defaults where none is named. Raise ConfigError."""
-    from watcher import config
-    from watcher.settings import Settings
+    if path is None and not USUAL.exists():
+        from watcher.settings import Settings
 
-    if path is None:
-        return config.load(USUAL) if USUAL.exists() else Settings()
-    return config.load(path)
+        return Settings()
+    from watcher import config
+
+    return config.load(path or USUAL)
 
 
 def carry_out(

@@ -97,7 +97,7 @@ def content(body: Body) -> dict[str, Any]:
         case Details():
             kind, severity, subject = "details", Severity.INFO, body.update
         case Nudge():
-            kind, severity, subject = "nudge", body.severity, body.update
+            kind, severity, subject = "nudge", body.severity, body.update or body.cause
         case Notice():
             kind, severity, subject = "notice", body.severity, body.cause
         case Digest():

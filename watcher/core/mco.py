@@ -83,9 +83,14 @@ def selects(selector: Selector | None, labels: Mapping[str, str]) -> bool:
     """
     if selector is None or not (selector.match_labels or selector.match_expressions):
         return False
-    return all(labels.get(k) == v for k, v in selector.match_labels.items()) and all(
-        _meets(requirement, labels) for requirement in selector.match_expressions
-    )
+    # Loops, and no generators: it is asked of every pool and object, and those take twice as long.
+    for key, value in selector.match_labels.items():
+        if labels.get(key) != value:
+            return False
+    for requirement in selector.match_expressions:  # noqa: SIM110
+        if not _meets(requirement, labels):
+            return False
+    return True
 
 
 def is_generated(machine_config: MachineConfig) -> bool:
@@ -114,7 +119,8 @@ def winner(
     A generated one that wins over an override (possible up to 4.20) is returned too: the caller
     can tell by `is_generated`.
     """
-    mine = (mc for mc in machine_configs if selects(pool.machine_config_selector, mc.meta.labels))
+    selector = pool.machine_config_selector
+    mine = (mc for mc in machine_configs if mc.os_image_url and selects(selector, mc.meta.labels))
     return Winners(mine, version=version).of(pool)
 
 

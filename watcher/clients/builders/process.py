@@ -96,24 +96,29 @@ async def _spawn(program: Program) -> asyncio.subprocess.Process:
 async def _stop(process: asyncio.subprocess.Process, program: Program) -> None:
     try:
         _signal_group(process.pid, signal.SIGTERM)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(program.grace_seconds):
-                await process.wait()
+        await _ended(process, within_seconds=program.grace_seconds)
     finally:  # also when we are cancelled once more while it has its grace
         _signal_group(process.pid, signal.SIGKILL)
         await kill_all(program.work)
-        await process.wait()
-        await _drained(process)
+        await _ended(process, within_seconds=_REAP_SECONDS)
+        await asyncio.sleep(0)  # the pipe is closed in the loop's next turn
 
 
-async def _drained(process: asyncio.subprocess.Process) -> None:
-    """Read its output to the end: only then does asyncio close the pipe."""
+async def _ended(process: asyncio.subprocess.Process, *, within_seconds: float) -> None:
+    """Wait for its end, but no longer. What it still says is read and forgotten.
+
+    Unread, it would keep a program that writes more than a pipe holds from ending, and asyncio
+    from telling: for that the end of a process is also that of its pipe.
+    """
     assert process.stdout is not None
     with suppress(TimeoutError):
-        async with asyncio.timeout(_REAP_SECONDS):
-            while await process.stdout.read(_LINE_BYTES):
-                pass
-    await asyncio.sleep(0)  # the pipe is closed in the loop's next turn
+        async with asyncio.timeout(within_seconds):
+            await asyncio.gather(process.wait(), _drained(process.stdout))
+
+
+async def _drained(stream: asyncio.StreamReader) -> None:
+    while await stream.read(_LINE_BYTES):
+        pass
 
 
 def _signal_group(pid: int, number: int) -> None:

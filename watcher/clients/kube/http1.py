@@ -13,6 +13,7 @@ import contextlib
 import ssl
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import TracebackType
 from typing import Self
 from urllib.parse import unquote, urlsplit
@@ -21,6 +22,8 @@ _MAX_HEAD_BYTES = 64 * 1024
 _READ_BYTES = 256 * 1024
 """What asyncio receives at once; more would only cost memory."""
 _MAX_CHUNK_LINE = 1024
+_SHORT_LINE = 8
+"""Of a size without anything behind it."""
 
 
 class BrokenAnswer(ConnectionError):
@@ -169,14 +172,15 @@ class _Chunks:
         if self._rest:
             data = self._rest + data
             self._rest = b""
-        found: list[bytes] = []
-        at, size = 0, len(data)
+        found: list[memoryview] = []
+        at, size, wanted, view = 0, len(data), self._wanted, memoryview(data)
         while at < size:
-            if self._wanted:
-                end = min(at + self._wanted, size)
+            if wanted:
                 # The last two bytes wanted are the chunk's CR LF.
-                found.append(data[at : min(end, at + max(self._wanted - 2, 0))])
-                self._wanted -= end - at
+                end = at + wanted
+                if wanted > 2:
+                    found.append(view[at : end - 2])
+                wanted = max(0, end - size)
                 at = end
                 continue
             stop = data.find(b"\r\n", at)
@@ -185,13 +189,15 @@ class _Chunks:
                 if len(self._rest) > _MAX_CHUNK_LINE:
                     raise BrokenAnswer("a chunk without a size")
                 break
-            length = _chunk_size(data[at:stop])
+            line = data[at:stop]
+            length = _seen_size(line) if len(line) <= _SHORT_LINE else _chunk_size(line)
             at = stop + 2
             if length == 0:
                 self.ended = True
                 break
-            self._wanted = length + 2
-        return found[0] if len(found) == 1 else b"".join(found)
+            wanted = length + 2
+        self._wanted = wanted
+        return b"".join(found)
 
 
 def _chunk_size(line: bytes) -> int:
@@ -200,6 +206,10 @@ def _chunk_size(line: bytes) -> int:
     if not digits or digits.strip(b"0123456789abcdefABCDEF"):
         raise BrokenAnswer("a chunk without a size")
     return int(digits, 16)
+
+
+_seen_size = lru_cache(maxsize=1024)(_chunk_size)
+"""Events of one kind are of few sizes, and each comes in a chunk of its own."""
 
 
 async def _connect(endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

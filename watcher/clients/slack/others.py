@@ -118,24 +118,39 @@ def _diff(said: Diff) -> str:
 def nudge(said: Nudge) -> Json:
     """Return what is said once, naming those who shall wake."""
     woken = " ".join(mention(who) for who in said.mentions[:20])
-    where = prose(f"{said.cluster}/{said.pool}", LINE)
-    text = f"{SEVERITY[said.severity]} {woken + ' ' * bool(woken)}*{where}*: {prose(said.sentence)}"
-    return message(text, [section(text)], keep=[context(cut(code(said.update), NAME))])
+    place = prose("/".join(filter(None, (said.cluster, said.pool))), LINE)
+    where = f"*{place}*: " if place else ""
+    text = f"{SEVERITY[said.severity]} {woken + ' ' * bool(woken)}{where}{prose(said.sentence)}"
+    # About a notice it stands in that one's thread.
+    keep = [context(cut(code(said.update), NAME))] if said.update else []
+    return message(text, [section(text)], keep=keep)
 
 
 def notice(said: Notice) -> Json:
     """Return one cause and the pools it concerns; once over, that it is."""
     over = said.over_at is not None
-    head = f"✅ Over: {said.title}" if over else f"{SEVERITY[said.severity]} {said.title}"
+    silent = bool(said.silenced) and not over
+    sign = "🔕" if silent else SEVERITY[said.severity]
+    head = f"✅ Over: {said.title}" if over else f"{sign} {said.title}"
     blocks = [header(head), section(prose(said.sentence, SECTION))]
+    if silent:
+        blocks.append(section(f"*Silenced:* {prose(said.silenced, SECTION - NAME)}"))
     if said.places:
         were = "*Pools it concerned*" if over else "*Pools concerned*"
         lines = (f"• {prose(place, LINE)}" for place in said.places)
         blocks.append(section(_listed(were, lines, SECTION - NAME)))
-    times = _times(said)
+    times = "  ·  ".join(filter(None, (_times(said), *_about(said))))
     where = prose(", ".join(said.places[:5]), LINE)
     text = prose(head, LINE) + f" ({where})" * bool(where) + f": {prose(said.sentence)}"
     return message(text, blocks, keep=[context(times)] if times else [])
+
+
+def _about(said: Notice) -> Iterator[str]:
+    """What it is called, for silences and settings, and why it is told here too."""
+    if said.rule:
+        yield f"alert {code(said.rule)}"
+    if said.escalated:
+        yield "told here too, as it lasts"
 
 
 def _times(said: Notice) -> str:
