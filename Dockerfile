@@ -15,6 +15,7 @@ COPY pyproject.toml README.md /src/
 COPY watcher /src/watcher
 COPY handlers /src/handlers
 COPY simulator /src/simulator
+COPY config/manifests /src/config/manifests
 # The build backend is of this stage only, so it has a lock of its own.
 RUN --mount=type=secret,id=pip,target=/etc/pip.conf \
     python3 -m venv /opt/backend \

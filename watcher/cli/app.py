@@ -9,7 +9,9 @@ from watcher.cli import (
     doctor_commands,
     drift_command,
     lint_command,
+    manifests,
     release_commands,
+    silence_commands,
     timing_commands,
 )
 from watcher.cli.options import BoundTo, Config, Output, PoolName, Reason, UpdateId, Yes
@@ -239,13 +241,14 @@ def cancel(
     running.carry_out(ctx, config, lambda s: deciding.cancel(s, build, reason, output))
 
 
-for command in timing_commands.COMMANDS:
+for command in (*timing_commands.COMMANDS, *silence_commands.COMMANDS):
     app.command()(command)
 
 
 for name, answer in {
     **drift_command.COMMANDS,
     **lint_command.COMMANDS,
+    **manifests.COMMANDS,
     **release_commands.COMMANDS,
 }.items():
     app.command(name)(answer)

@@ -1,0 +1,1 @@
+"""What earlier releases wrote, as files: see test_recorded.py. They are never changed."""
