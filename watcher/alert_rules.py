@@ -1,20 +1,7 @@
 """The names of alert rules, as people write them: in settings, in silences, on the command line."""
 
-RULES: tuple[str, ...] = (
-    "lag-releases",
-    "lag-minors",
-    "lag-days",
-    "blocks-minor",
-    "blocks-patch",
-    "paused",
-    "certificate",
-    "unpullable",
-    "unverified",
-    "held",
-    "approval-waiting",
-    "rollout-stalled",
-    "update-stuck",
-    "build-failing",
-    "blind",
-    "queue-not-moving",
-)
+from watcher.core.alerts.model import Rule
+
+NEWS = frozenset({Rule.AVAILABLE, Rule.FROZEN})
+"""What is told, and is no alert."""
+RULES: tuple[str, ...] = tuple(str(rule) for rule in Rule if rule not in NEWS)

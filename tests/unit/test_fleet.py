@@ -1,11 +1,12 @@
 """The subject `fleet`: remembered before it is told, so that a crash says nothing twice."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import pytest
 
-from tests.facts import INFRA, PROD, T0, seconds
+from tests.alerting import DAY, HOUR, a_finding, a_silence, a_surveyed, behind
+from tests.facts import INFRA, PROD, T0, a_target, an_update, seconds
 from tests.fake_store import FakeStore
 from tests.fakes import FixedClock
 from tests.scene import Scene
@@ -13,10 +14,12 @@ from watcher.core import lineage
 from watcher.core.changes import Mode
 from watcher.core.facts import ClusterName, PoolName
 from watcher.core.letters import Delivered, Letters, Notice, Route, Severity
+from watcher.core.state import Surveyed
 from watcher.core.timing import Freeze
 from watcher.core.update_events import UpdateState
-from watcher.ports import AuditEntry, Refused, Transient
+from watcher.ports import AuditEntry, Change, Refused, Transient
 from watcher.settings import NoticeSettings, PoolSettings, Settings, SlackSettings, WorkSettings
+from watcher.settings_alerts import AlertEscalation, AlertSettings
 from watcher.telling.fleet import BYTES, CONCERNS, NOTICES, Fleet
 
 SLACK = SlackSettings(bot_token_env="TOKEN", channel="C1")
@@ -40,11 +43,16 @@ class World:
     def __post_init__(self) -> None:
         self.clock = FixedClock()
         self.store = FakeStore(self.clock)
+        self.found: list[Surveyed] = []
+        """What this process finds of its clusters, as of now."""
 
     @property
     def fleet(self) -> Fleet:
         """A process of its own, each time."""
-        return Fleet(self.store, self.settings, self.clock)
+        return Fleet(self.store, self.settings, self.clock, surveyed=self.surveyed)
+
+    def surveyed(self) -> Sequence[Surveyed]:
+        return [replace(one, observed_at=self.clock.now()) for one in self.found]
 
     async def look(self, place: str, because: str = "", **said: object) -> None:
         """What the leader's look at a pool says; held if there is a reason."""
@@ -240,7 +248,10 @@ async def test_looks_are_old_after_three_resyncs_and_five_minutes_at_least() -> 
         assert (await world.letters(after=stale)).wanted == ()
         assert (await world.letters(after=1)).wanted == ()
         told = await world.letters(after=stale / 3)
-        assert notice(told).title == "2 pools of 2 clusters are not looked at"
+        assert {w.body.title for w in told.wanted if isinstance(w.body, Notice)} == {
+            "prod/infra is not looked at",
+            "test/infra is not looked at",
+        }
         await world.looks()
         await world.letters()
         await world.looks()
@@ -287,6 +298,121 @@ async def test_what_is_kept_is_bounded_however_much_there_is_to_tell() -> None:
         assert 0 < len(str(kept).encode()) < 2 * BYTES
     again = await world.letters(after=60)
     assert {w.key for w in told.wanted} == {w.key for w in again.wanted}
+
+
+# --- alerts ---
+
+
+async def lagging() -> World:
+    """A notice of lag stands and is delivered, an hour after T0."""
+    world = World()
+    await world.looks()
+    world.found = [a_surveyed(behind())]
+    await world.told()
+    world.clock.advance(HOUR)
+    await world.looks()
+    await world.told()
+    return world
+
+
+def by_place(letters: Letters) -> dict[str, list[str]]:
+    """The titles of what stands, by place."""
+    found: dict[str, list[str]] = {}
+    for wanted in letters.wanted:
+        if isinstance(wanted.body, Notice) and wanted.body.over_at is None:
+            found.setdefault(wanted.place, []).append(wanted.body.title)
+    return found
+
+
+async def test_what_was_found_of_a_cluster_is_told_and_over_when_it_is_well() -> None:
+    world = await lagging()
+    letters = await world.letters()
+    assert (notice(letters).rule, notice(letters).places) == ("lag", ("prod/infra",))
+    world.found = [a_surveyed(a_finding())]
+    assert notice(await world.letters()).over_at == world.clock.now()
+
+
+async def test_a_silence_in_the_store_is_said_and_ends_by_itself() -> None:
+    world = await lagging()
+    until = world.clock.now() + seconds(600)
+    await world.store.silence(a_silence("prod", "lag", until=until), AUDIT)
+    letters = await world.letters()
+    assert "alert lag is silenced by ann" in notice(letters).silenced
+    assert letters.again_at == until
+    await world.looks()
+    head, call = (await world.letters(after=600)).wanted
+    assert isinstance(head.body, Notice)
+    assert (head.body.silenced, call.thread_of) == ("", head.key)
+
+
+async def test_another_process_calls_nobody_twice() -> None:
+    world = await lagging()
+    world.found = [a_surveyed(behind(releases=9))]
+    first = await world.told()
+    assert [wanted.once for wanted in first.wanted] == [False, True]
+    assert (await world.letters(after=60)).wanted == first.wanted
+
+
+async def test_what_lasts_goes_where_the_settings_say() -> None:
+    world = World()
+    step = AlertEscalation(after_seconds=HOUR, to=("webhook:boss",), severities=("warning",))
+    world.settings = replace(world.settings, alerts=AlertSettings(escalations=(step,)))
+    world.found = [a_surveyed(behind())]
+    for _ in range(3):
+        await world.looks()
+        letters = await world.told()
+        world.clock.advance(HOUR)
+    title = "prod/infra is behind 4.16.9"
+    assert by_place(letters) == {"slack:C1": [title], "webhook:boss": [title]}
+
+
+async def test_a_rule_that_is_off_is_not_told() -> None:
+    world = World()
+    world.settings = replace(world.settings, alerts=AlertSettings(off=("lag",)))
+    world.found = [a_surveyed(behind(releases=9))]
+    await world.looks()
+    await world.letters()
+    world.clock.advance(DAY)
+    await world.looks()
+    assert (await world.letters()).wanted == ()
+
+
+async def test_what_waits_for_people_and_workers_is_told_from_the_store() -> None:
+    world = World()
+    update = an_update(state=UpdateState.AWAITING_APPROVAL, target=a_target("4.16.9"))
+    await world.store.commit([Change(job=update, expected=0)], [])
+    world.clock.advance(DAY)
+    await world.looks()
+    await world.letters()
+    told = by_place(await world.letters(after=60))["slack:C1"]
+    assert told == [
+        "4.16.9 waits for approval for prod/infra",
+        "Jobs of kind update are not worked on",
+    ]
+
+
+async def test_news_of_no_cluster_goes_where_no_route_asks_for_one() -> None:
+    world = World()
+    world.settings = replace(
+        world.settings,
+        routes=(
+            Route(to=("slack:CPROD",), clusters=("prod",)),
+            Route(to=("slack:CALL",), about=("notice",)),
+        ),
+    )
+    update = an_update(cluster=ClusterName("test"), state=UpdateState.SCHEDULED)
+    await world.store.commit([Change(job=update, expected=0)], [])
+    world.found = [a_surveyed(behind())]
+    for _ in range(2):
+        world.clock.advance(HOUR)
+        await world.looks()
+        letters = await world.letters()
+    told = by_place(letters)
+    assert told["slack:CPROD"] == ["prod/infra is behind 4.16.9"]
+    assert sorted(told["slack:CALL"]) == [
+        "Jobs of kind update are not worked on",
+        "prod/infra is behind 4.16.9",
+    ]
 
 
 # --- with a real look at a pool ---

@@ -1,93 +1,35 @@
 """What people are told beside updates: once for each cause, when it lasts, and when it ends."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests import alerting
+from tests.alerting import (
+    DAY,
+    HOLD,
+    HOUR,
+    MINUTE,
+    STALE,
+    Days,
+    a_freeze,
+    a_view,
+    held,
+    only_told,
+    to_cluster_s_own,
+)
 from tests.facts import T0, seconds
 from watcher.core import notices
+from watcher.core.alerts import View
 from watcher.core.causes import same
 from watcher.core.letters import Notice, Severity
-from watcher.core.notices import Kind, Memory, Standing, View
-from watcher.core.timing import Freeze
+from watcher.core.notices import Memory
 
-HOLD, STALE = 1800.0, 900.0
-MINUTE, HOUR, DAY = 60, 3600, 86400
-ONE = "slack:C1"
 OUTAGE = "cannot be looked at, and is tried again: GET https://quay.io/v2/a/b: no answer in time"
-
-
-def a_view(place: str = "prod/infra", **said: object) -> View:
-    cluster, _, pool = place.partition("/")
-    known = {"cluster": cluster, "pool": pool, "decision": "InStep", "because": "runs gpu"}
-    return {**known, "at": T0.isoformat(), "expected_release": "4.16.3", **said}
-
-
-def held(place: str = "prod/infra", because: str = "recipe gpu cannot be used: no FROM") -> View:
-    return a_view(place, decision="Hold", because=because)
-
-
-def only_told(place: str = "prod/infra", release: str = "4.16.3") -> View:
-    because = "its base is that of 4.16.1, the cluster's is that of 4.16.3"
-    view = a_view(place, decision="Rebuild", because=because, only_told=True)
-    return {**view, "expected_release": release}
-
-
-def a_freeze(scope: str = "", **said: object) -> Freeze:
-    known = {"by": "ann", "because": "a fair", "at": T0, "until": T0 + seconds(4 * HOUR)}
-    return Freeze(scope=scope, **{**known, **said})  # type: ignore[arg-type]
-
-
-def to_one(place: str, severity: Severity) -> Sequence[str]:
-    return (ONE,)
-
-
-def to_cluster_s_own(place: str, severity: Severity) -> Sequence[str]:
-    return (f"slack:C-{place.partition('/')[0]}",)
-
-
-@dataclass
-class Days:
-    """Time passes, and what stands is remembered."""
-
-    to: notices.To = to_one
-    freezes: list[Freeze] = field(default_factory=list)
-    now: datetime = T0
-    memory: Memory = field(default_factory=Memory)
-    looked: bool = True
-    """False: views keep the time they have."""
-
-    def see(self, *views: View, after: float = 0) -> "Days":
-        self.now += seconds(after)
-        fresh = {"at": self.now.isoformat()} if self.looked else {}
-        self.memory = notices.standing(
-            [{**view, **fresh} for view in views],
-            self.freezes,
-            self.memory,
-            to=self.to,
-            hold_seconds=HOLD,
-            stale_seconds=STALE,
-            now=self.now,
-        )
-        return self
-
-    @property
-    def stand(self) -> list[Standing]:
-        return [one for one in self.memory.notices if one.over_at is None]
-
-    @property
-    def one(self) -> Standing:
-        (only,) = self.memory.notices
-        return only
-
-    @property
-    def again(self) -> datetime | None:
-        waits = {"hold_seconds": HOLD, "stale_seconds": STALE}
-        return notices.again_at(self.memory, self.freezes, now=self.now, **waits)
 
 
 # --- held ---
@@ -370,13 +312,17 @@ def test_each_freeze_has_its_own_notice() -> None:
     }
 
 
-def test_pools_that_nobody_looks_at_are_one_notice() -> None:
+def test_pools_that_nobody_looks_at_are_one_notice_of_each_cluster() -> None:
     views = [a_view("prod/a"), a_view("prod/b"), {"cluster": "test", "pool": "a"}]
     days = Days(looked=False).see(*views, after=STALE + 1)
     assert days.stand == []
     days.see(*views, after=STALE / 3)
-    assert days.one.title == "3 pools of 2 clusters are not looked at"
-    assert "no look has ended since 2026-11-18 08:00 UTC" in days.one.sentence
+    said = {one.title: one.sentence for one in days.stand}
+    assert set(said) == {"2 pools of prod are not looked at", "test/a is not looked at"}
+    assert (
+        "no look has ended since 2026-11-18 08:00 UTC" in said["2 pools of prod are not looked at"]
+    )
+    assert "never looked at" in said["test/a is not looked at"]
 
 
 def test_after_the_service_was_down_old_looks_are_no_trouble() -> None:
@@ -391,7 +337,7 @@ def test_what_was_held_when_looks_stopped_is_still_held() -> None:
     view = {**held(), "at": days.now.isoformat()}
     days.see(view, after=STALE + 1).see(view, after=STALE)
     kinds = {one.cause.partition(":")[0]: one.over_at for one in days.memory.notices}
-    assert kinds == {"held": None, "unseen": None}
+    assert kinds == {"held": None, "blind": None}
 
 
 # --- bounds and odd views ---
@@ -457,10 +403,7 @@ def both(place: str, severity: Severity) -> Sequence[str]:
 
 
 def views_of(reasons: Iterable[str | None]) -> list[View]:
-    return [
-        held(place, reason) if reason else a_view(place)
-        for place, reason in zip(PLACES, reasons, strict=True)
-    ]
+    return alerting.views_of(PLACES, reasons)
 
 
 @given(some_steps)
@@ -554,4 +497,4 @@ def test_two_that_compute_at_once_give_the_notice_the_same_name() -> None:
 
 def test_the_severity_never_depends_on_how_long_it_lasts() -> None:
     days = told().see(held(), after=30 * DAY)
-    assert days.one.severity is notices.SEVERITIES[Kind.HELD]
+    assert days.one.severity is Severity.WARNING

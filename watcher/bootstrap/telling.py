@@ -40,7 +40,7 @@ async def open_telling(
     """Join everything; nothing runs yet. Raise Refused for secrets that cannot be read."""
     settings, store = app.settings, app.store
     cards = Cards(settings, store, app.clock)
-    fleet = Fleet(store, settings, app.clock)
+    fleet = Fleet(store, settings, app.clock, app.surveys.surveyed)
     digesting = Digesting(store, settings, app.clock)
     subjects = Subjects(
         store=store,

@@ -26,7 +26,7 @@ class About(StrEnum):
 
     UPDATE = "update"
     NOTICE = "notice"
-    """A pool that is behind and held, a freeze, a message that could not be delivered."""
+    """An alert, a freeze, a message that could not be delivered."""
     DIGEST = "digest"
 
 
@@ -148,6 +148,9 @@ class Nudge:
     mentions: tuple[str, ...] = ()
     """Identities to wake: `slack:U…`, `slack-group:S…`; never the whole channel."""
     severity: Severity = Severity.WARNING
+    cause: str = ""
+    """That of the notice it is about, where it is about no update: `update` is empty then, and
+    cluster and pool are, if it concerns more than one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,6 +167,12 @@ class Notice:
     since: datetime | None = None
     over_at: datetime | None = None
     """Set once it is over."""
+    rule: str = ""
+    """Of alerts, see docs/alerts.md; empty: it is about telling itself."""
+    silenced: str = ""
+    """By whom and until when nobody is called for it; empty: nobody did."""
+    escalated: bool = False
+    """It is told here because it had lasted elsewhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

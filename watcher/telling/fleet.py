@@ -4,19 +4,24 @@ What stands is remembered in the store, saved before anybody is told: after a cr
 notices have the same names, so nothing is said twice.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
 import structlog
 
-from watcher.core import notices
+from watcher.core import alerts, notices
+from watcher.core.alerts import Facts, Limits
 from watcher.core.letters import FLEET, About, Letters, Notice, Severity, Wanted
-from watcher.core.notices import Concern, Memory, Standing, View
+from watcher.core.notices import Concern, Memory, Standing, Terms
+from watcher.core.silences import Silence
+from watcher.core.state import Surveyed
 from watcher.ports import Clock, Store
 from watcher.settings import Settings
 from watcher.telling import routing
+from watcher.telling.gathering import Gathering
 
 log = structlog.get_logger()
 
@@ -30,23 +35,31 @@ LEAST_STALE_SECONDS = 300.0
 T = TypeVar("T", Concern, Standing)
 
 
+def nothing_found() -> Sequence[Surveyed]:
+    """Return no findings, for whoever has none."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Fleet:
     store: Store
     settings: Settings
     clock: Clock
+    surveyed: Callable[[], Sequence[Surveyed]] = nothing_found
+    """What is known now of each configured cluster; cheap."""
+    _places: dict[tuple[str, Severity], tuple[str, ...]] = field(default_factory=dict)
+    """What routes say, which never changes."""
 
     async def letters(self) -> Letters:
         """Return what shall stand now, saved before. Raise what the store raises."""
         now, freezes = self.clock.now(), await self.store.freezes()
-        waits = {
-            "hold_seconds": float(self.settings.notices.hold_seconds),
-            "stale_seconds": self._stale_seconds(),
-        }
+        silences = await self.store.silences()
+        gathering = Gathering(store=self.store, settings=self.settings, surveyed=self.surveyed)
+        facts = await gathering.facts(freezes, now)
+        cases = alerts.cases(facts, self.limits)
+        terms = self._terms(facts, silences, now)
         before = await self._remembered()
-        memory = notices.standing(
-            await self._views(), freezes, before, to=self._to, now=now, **waits
-        )
+        memory = notices.standing(cases, before, terms, now=now)
         memory = Memory(
             concerns=_within(memory.concerns, "concerns"),
             notices=_within(memory.notices, "notices"),
@@ -54,7 +67,25 @@ class Fleet:
         await self._keep(before, memory)
         return Letters(
             wanted=await self._news(notices.letters(memory)),
-            again_at=notices.again_at(memory, freezes, now=now, **waits),
+            again_at=notices.again_at(cases, memory, terms, now=now),
+        )
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(
+            alerts=self.settings.alerts,
+            hold_seconds=float(self.settings.notices.hold_seconds),
+            stale_seconds=self._stale_seconds(),
+        )
+
+    def _terms(self, facts: Facts, silences: Sequence[Silence], now: datetime) -> Terms:
+        limits = self.limits
+        return Terms(
+            to=self._to,
+            silences=silences,
+            escalations=self.settings.alerts.escalations,
+            unseen={s.cluster: s.observed_at for s in facts.surveyed if limits.is_unseen(s, now)},
+            unsurveyed=frozenset(s.cluster for s in facts.surveyed if s.asked_at is None),
         )
 
     async def _news(self, letters: tuple[Wanted, ...]) -> tuple[Wanted, ...]:
@@ -63,24 +94,19 @@ class Fleet:
         delivered = await self.store.outbox.delivered(FLEET) if over else {}
         return tuple(w for w in letters if w.key not in over or w.key in delivered)
 
-    async def _views(self) -> list[View]:
-        """What was last seen of each configured pool; of one never looked at, its name."""
-        views = await self.store.views()
-        return [
-            {**views.get(f"pool:{p.cluster}/{p.pool}", {}), "cluster": p.cluster, "pool": p.pool}
-            for p in self.settings.pools
-        ]
-
     def _to(self, place: str, severity: Severity) -> tuple[str, ...]:
-        cluster, _, pool = place.rpartition("/")
-        return routing.places(
-            self.settings.routes,
-            cluster=cluster,
-            pool=pool,
-            severity=severity,
-            about=About.NOTICE,
-            default=self.settings.usual_place,
-        )
+        key = (place, severity)
+        if key not in self._places:
+            cluster, _, pool = place.partition("/")
+            self._places[key] = routing.places(
+                self.settings.routes,
+                cluster=cluster,
+                pool=pool,
+                severity=severity,
+                about=About.NOTICE,
+                default=self.settings.usual_place,
+            )
+        return self._places[key]
 
     def _stale_seconds(self) -> float:
         return max(STALE_LOOKS * self.settings.work.resync_seconds, LEAST_STALE_SECONDS)
@@ -94,9 +120,15 @@ class Fleet:
     async def _keep(self, before: Memory, memory: Memory) -> None:
         # Concerns first: they name a notice that the process dies before remembering.
         if memory.concerns != before.concerns:
-            await self.store.keep(CONCERNS, {"concerns": msgspec.to_builtins(memory.concerns)})
+            await self.store.keep(CONCERNS, {"concerns": list(map(kept_row, memory.concerns))})
         if memory.notices != before.notices:
-            await self.store.keep(NOTICES, {"notices": msgspec.to_builtins(memory.notices)})
+            await self.store.keep(NOTICES, {"notices": list(map(kept_row, memory.notices))})
+
+
+def kept_row(row: Concern | Standing) -> dict[str, Any]:
+    """Return what is kept of it: what is not as it is by default, so that more rows fit."""
+    said = msgspec.to_builtins(row)
+    return {f.name: said[f.name] for f in fields(row) if getattr(row, f.name) != f.default}
 
 
 def _read(kept: Mapping[str, object], name: str, wanted: type[T]) -> tuple[T, ...]:
@@ -116,7 +148,7 @@ def _within(rows: Sequence[T], name: str) -> tuple[T, ...]:
     size = 0
     kept: list[T] = []
     for row in rows:
-        size += len(msgspec.json.encode(row)) + 1
+        size += len(msgspec.json.encode(kept_row(row))) + 1
         if size > BYTES:
             log.warning("notices_too_many", kept=name, lost=len(rows) - len(kept))
             break
