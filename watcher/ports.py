@@ -184,6 +184,13 @@ class Store(Protocol):
     async def audit(self, job_id: str | None = None, limit: int = 1000) -> list[AuditEntry]:
         """Oldest first; the newest `limit` of them."""
 
+    async def trail(self, before: str, limit: int) -> list[tuple[str, AuditEntry]]:
+        """At most `limit` audit entries, newest first, each with its place in the trail.
+
+        Only what came before the place `before`; of all if it is empty. A place is two numbers,
+        `1700000000000-0`, and the same for ever.
+        """
+
     async def audit_only(self, entry: AuditEntry) -> None:
         """Record something that changed nothing, such as a refused attempt."""
 
@@ -219,6 +226,20 @@ class Store(Protocol):
 
     async def kept(self, key: str) -> Mapping[str, object]:
         """What is kept under the key; empty if nothing is."""
+
+    async def pin(
+        self, key: str, value: Mapping[str, object], for_seconds: float
+    ) -> Mapping[str, object] | None:
+        """Keep a small JSON value for so long, unless there is one under the key already.
+
+        Return the one that is there; None: ours was kept. Of two at once one is first.
+        """
+
+    async def repin(self, key: str, value: Mapping[str, object], for_seconds: float) -> None:
+        """Keep it for so long in place of whatever is there."""
+
+    async def unpin(self, key: str) -> None:
+        """Keep nothing there any more."""
 
     async def first_seen(self, what: str, now: datetime) -> datetime:
         """When this was first seen by anybody; `now` if that is this moment. To the millisecond."""

@@ -15,6 +15,9 @@ from watcher.core.letters import Asking, Route
 from watcher.core.update import Policy
 from watcher.settings_alerts import AlertSettings
 from watcher.settings_registry import RegistrySettings, ReleaseSettings
+from watcher.settings_web import TokenSettings, WebSettings
+
+__all__ = ["TokenSettings", "WebSettings"]  # told of by the same name as what is defined here
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,24 +147,6 @@ class DigestSettings:
 class NoticeSettings:
     hold_seconds: int = 1800
     """A pool that is behind and held for this long is told of. 30 min: longer than a reboot."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TokenSettings:
-    """One identity that may use the HTTP API. It appears as `token:<name>` in votes and audit."""
-
-    name: str
-    token_file: Path | None = None
-    token_env: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WebSettings:
-    host: str = "127.0.0.1"
-    """Loopback by default: what is reachable from outside is a decision."""
-    port: int = 8080
-    """0 takes any free port."""
-    tokens: tuple[TokenSettings, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

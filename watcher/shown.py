@@ -6,7 +6,7 @@ The names here are an interface: add, do not rename. Times are ISO 8601 in UTC, 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from watcher.core import silences as quiet
 from watcher.core import timing
@@ -19,9 +19,11 @@ from watcher.core.silences import Silence
 from watcher.core.timing import Freeze
 from watcher.core.update import NOT_BEGUN, Background, Update, missing
 from watcher.core.update_events import UpdateState
-from watcher.planner import Plan
-from watcher.ports import AuditEntry, Store, Stored
-from watcher.settings import Settings
+
+if TYPE_CHECKING:  # loading the planner takes longer than a status
+    from watcher.planner import Plan
+    from watcher.ports import AuditEntry, Store, Stored
+    from watcher.settings import Settings
 
 Row = dict[str, Any]
 Place = tuple[ClusterName, PoolName]
@@ -131,7 +133,7 @@ def job_row(job: Job, progress: Mapping[str, object] | None = None) -> Row:
     return {"job": "update", **update_row(job, progress)}
 
 
-def audit_row(entry: AuditEntry) -> Row:
+def audit_row(entry: "AuditEntry") -> Row:
     """One line of the audit trail."""
     return {
         "at": _at(entry.at),
@@ -162,7 +164,7 @@ def freeze_row(freeze: Freeze) -> Row:
     }
 
 
-async def freezes(store: Store, *, now: datetime) -> list[Row]:
+async def freezes(store: "Store", *, now: datetime) -> list[Row]:
     """Every freeze and hold that is in force, wherever."""
     rows = [(one, freeze_row(one)) for one in await store.freezes()]
     return [r for f, r in rows if timing.in_force((f,), r["cluster"], r["pool"], now=now)]
@@ -185,13 +187,13 @@ def silence_row(silence: Silence) -> Row:
     }
 
 
-async def silences(store: Store, *, now: datetime) -> list[Row]:
+async def silences(store: "Store", *, now: datetime) -> list[Row]:
     """Every silence that is in force, wherever; the one that ends first comes first."""
     on = [one for one in await store.silences() if now < one.until]
     return [silence_row(one) for one in sorted(on, key=lambda one: (one.until, one.id))]
 
 
-def plan_row(plan: Plan) -> Row:
+def plan_row(plan: "Plan") -> Row:
     """What would be done about a pool, and why."""
     seen, decision = plan.observation, plan.decision
     base = seen.base if seen and isinstance(seen.base, Base) else None
@@ -215,7 +217,7 @@ def plan_row(plan: Plan) -> Row:
 
 
 async def status(
-    store: Store, places: Sequence[Place], *, now: datetime, settings: Settings | None = None
+    store: "Store", places: Sequence[Place], *, now: datetime, settings: "Settings | None" = None
 ) -> Row:
     """The fleet: each configured pool with its last decision, what is active, what ended last.
 
@@ -241,7 +243,7 @@ async def status(
     }
 
 
-async def moving_rows(store: Store, updates: Sequence[Update]) -> list[Row]:
+async def moving_rows(store: "Store", updates: Sequence[Update]) -> list[Row]:
     """Updates, those that have not ended with what moves about them."""
 
     async def row(update: Update) -> Row:
@@ -271,7 +273,7 @@ def pool_row(view: Mapping[str, object] | None, cluster: str, pool: str) -> Row:
     return {**nothing, **(view or {})}
 
 
-def _modes(settings: Settings | None, cluster: str, pool: str) -> Row:
+def _modes(settings: "Settings | None", cluster: str, pool: str) -> Row:
     configured = settings.pool(cluster, pool) if settings else None
     return {
         "mode": str(configured.mode) if configured else "",
@@ -281,7 +283,7 @@ def _modes(settings: Settings | None, cluster: str, pool: str) -> Row:
     }
 
 
-async def update_page(store: Store, update: Update) -> Row:
+async def update_page(store: "Store", update: Update) -> Row:
     """Everything about one update: progress, its build with the log, its audit trail."""
     progress, audit = await asyncio.gather(_progress(store, update), store.audit(update.id))
     build: Row | None = None
@@ -301,7 +303,7 @@ async def update_page(store: Store, update: Update) -> Row:
     }
 
 
-async def _progress(store: Store, update: Update) -> Mapping[str, object]:
+async def _progress(store: "Store", update: Update) -> Mapping[str, object]:
     """What moves about an update; while it waits for its build, what that waits for."""
     own = await store.progress(update.id)
     if update.state is UpdateState.WAITING_FOR_BUILD and update.build:
@@ -309,7 +311,7 @@ async def _progress(store: Store, update: Update) -> Mapping[str, object]:
     return own
 
 
-def updates_of(found: Iterable[Stored]) -> list[Update]:
+def updates_of(found: Iterable["Stored"]) -> list[Update]:
     """Return the updates among what the store gave."""
     return [stored.job for stored in found if isinstance(stored.job, Update)]
 

@@ -92,6 +92,12 @@ INSTALLATION = (
 )
 """What `relayer manifests` makes. Only kept: nothing runs here."""
 
+TOKEN_REVIEWS = _built_in("authentication.k8s.io", "tokenreviews", "TokenReview", namespaced=False)
+ACCESS_REVIEWS = _built_in(
+    "authorization.k8s.io", "subjectaccessreviews", "SubjectAccessReview", namespaced=False
+)
+"""Answered, never kept: see `reviews.py`."""
+
 ALL = (
     CONFIG_MAPS,
     SECRETS,
@@ -110,6 +116,8 @@ ALL = (
     OS_IMAGE_STREAMS,
     CONTROLLER_CONFIGS,
     *INSTALLATION,
+    TOKEN_REVIEWS,
+    ACCESS_REVIEWS,
 )
 
 

@@ -18,7 +18,8 @@ from aiohttp import web
 from simulator.apiserver import discovery, paths, status
 from simulator.apiserver.faults import AccessLog, Denials, Fault, Faults, Request
 from simulator.apiserver.kinds import Kind, Kinds
-from simulator.apiserver.rest import Call, Rest
+from simulator.apiserver.rest import Answer, Call, Rest
+from simulator.apiserver.reviews import Reviews
 from simulator.apiserver.store import Store
 from simulator.apiserver.watches import Watches, WatchRequest
 from simulator.apiserver.writes import Now, Writer
@@ -53,6 +54,7 @@ class ApiServer:
         self.faults = Faults()
         self.denials = Denials()
         self.requests = AccessLog()
+        self.reviews = Reviews()
         self.port = 0
         self._tokens = dict(tokens or {})
         self._version = version
@@ -167,12 +169,17 @@ class ApiServer:
             user_agent=request.user_agent,
             body=await http.read(),
         )
-        answer = self._rest.serve(call)
+        answer = self._served(call)
         if isinstance(answer, WatchRequest):
             return await _stream(http, self._watches.stream(answer), fault)
         if fault and fault.shapes_body:
             return await _stream(http, _once(answer.body), fault, length=len(answer.body))
         return web.Response(status=answer.code, body=answer.body, content_type="application/json")
+
+    def _served(self, call: Call) -> Answer | WatchRequest:
+        if self.reviews.answers(call.target.kind):
+            return self.reviews.serve(call)
+        return self._rest.serve(call)
 
     def _user(self, http: web.Request) -> str:
         """Who asks; raise ApiError 401 if tokens are needed and this is none of them."""

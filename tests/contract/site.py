@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 
+from tests.contract.api_schema import Held
 from tests.facts import INFRA, PROD, TARGET, an_update
 from tests.fakes import FixedClock, NoGraphs
 from tests.scene import Scene
@@ -71,10 +72,11 @@ class Service:
     settings: Settings
     replica: str = "replica-1"
     clusters: dict[ClusterName, WatchedCluster] = field(default_factory=dict)
+    store_type: type[MemoryStore] = MemoryStore
 
     def __post_init__(self) -> None:
         self.clock: FixedClock = self.scene.clock
-        self.store = MemoryStore(self.clock)
+        self.store = self.store_type(self.clock)
         self.directory = SettingsDirectory(
             settings=self.settings, store=self.store, clock=self.clock
         )
@@ -157,6 +159,7 @@ async def site(
     tokens: bool = True,
     policy: Policy | None = None,
     people: tuple[PersonSettings, ...] = (),
+    store_type: type[MemoryStore] = MemoryStore,
     **pool: Any,
 ) -> AsyncIterator[Site]:
     """Ann's and Bob's tokens are files in `directory`."""
@@ -172,9 +175,12 @@ async def site(
         ),
         people=people,
     )
-    service, metrics = Service(scene, settings), Metrics()
+    service, metrics = Service(scene, settings, store_type=store_type), Metrics()
     app = make_app(service, settings, metrics=metrics)
     # Errors of ours must come out as answers, as they would from a server.
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-    async with httpx.AsyncClient(transport=transport, base_url=f"http://{host}:8080") as http:
+    held = {"response": [Held(app.state.api).check]}
+    async with httpx.AsyncClient(
+        transport=transport, base_url=f"http://{host}:8080", event_hooks=held
+    ) as http:
         yield Site(service, http, metrics, app)

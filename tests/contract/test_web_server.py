@@ -14,9 +14,12 @@ import pytest
 from tests.contract.browser import browser
 from tests.contract.site import ANN, Site, bearer, site
 from tests.facts import PROD, an_update
+from watcher.core.approval import ApprovalRules
+from watcher.core.update import Policy
 from watcher.core.update_events import UpdateState
 from watcher.ports import Refused
 from watcher.web import serve_web
+from watcher.web.server import STOP_SECONDS
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 
@@ -93,29 +96,29 @@ async def test_a_browser_shows_what_a_cluster_says_as_text_only(here: Site, tmp_
     await here.put(replace(update, because=HOSTILE))
     view = {"cluster": PROD, "pool": "infra", "decision": "Hold", "because": HOSTILE, "at": None}
     await here.service.store.put_view("pool:prod/infra", view)
-    async with served(here.app) as url, browser(url, tmp_path) as page:
-        await page.until("document.querySelector('.card') !== null")
+    async with served(here.app) as url, browser(f"{url}/pools/prod/infra", tmp_path) as page:
+        await page.until("document.querySelector('#connection[data-state=live]') !== null")
         shown = await page.run("document.body.innerText")
-        assert shown.count(HOSTILE) == 2, shown
-        assert await page.run("document.querySelectorAll('img').length") == 0
-        assert await page.run("document.title") == "Relayer"
+        assert shown.count(HOSTILE) == 3, shown
+        assert await page.run("document.querySelectorAll('main img').length") == 0
+        assert await page.run("document.title") == "prod/infra · Relayer"
 
 
 @pytest.mark.real("chromium")
 async def test_a_person_approves_on_the_page_with_two_clicks(here: Site, tmp_path: Path) -> None:
-    update = await here.put()
+    update, approve = await here.put(), "document.querySelector('main button.main')"
     async with (
         served(here.app) as url,
-        browser(f"{url}/#token={ANN}", tmp_path) as page,
+        browser(f"{url}/pools/prod/infra#token={ANN}", tmp_path) as page,
     ):
-        await page.until("document.querySelector('.approve') !== null")
+        await page.until(f"{approve} !== null")
         assert await page.run("location.hash") == ""
-        await page.run("document.querySelector('.approve').click()")
-        assert "nodes will reboot" in await page.run("document.querySelector('.approve').innerText")
+        await page.run(f"{approve}.click()")
+        assert "will reboot: click again" in await page.run(f"{approve}.innerText")
         assert await here.now(update) == update
-        await page.run("document.querySelector('.approve').click()")
-        await page.until("document.querySelector('.state').innerText === 'scheduled'")
-        await page.until("document.querySelector('.card').innerText.includes('token:ann')")
+        await page.run(f"{approve}.click()")
+        await page.until("document.querySelector('main').innerText.includes('scheduled')")
+        await page.until("document.querySelector('main').innerText.includes('token:ann said yes')")
         assert page.complaints == []
     after = await here.now(update)
     assert after.approval is not None
@@ -123,13 +126,58 @@ async def test_a_person_approves_on_the_page_with_two_clicks(here: Site, tmp_pat
 
 
 @pytest.mark.real("chromium")
-async def test_the_page_says_why_a_decision_was_declined(here: Site, tmp_path: Path) -> None:
-    update = await here.put()
-    async with served(here.app) as url, browser(url, tmp_path) as page:
-        await page.until("document.querySelector('.reject') !== null")
-        await page.run("document.querySelector('.reject').click()")
-        await page.until("document.querySelector('[data-is=answer]').innerText.includes('token')")
-    assert await here.now(update) == update
+async def test_who_is_not_known_sees_no_buttons(here: Site, tmp_path: Path) -> None:
+    await here.put()
+    async with served(here.app) as url, browser(f"{url}/pools/prod/infra", tmp_path) as page:
+        await page.until("document.querySelector('#connection[data-state=live]') !== null")
+        assert await page.run("document.querySelectorAll('main button').length") == 0
+
+
+@pytest.mark.real("chromium")
+async def test_the_page_says_why_a_decision_was_declined(tmp_path: Path) -> None:
+    rules = ApprovalRules(approvers=("token:bob",))
+    async with site(tmp_path, policy=Policy(approval=rules)) as here:
+        update = await here.put(
+            an_update(state=UpdateState.AWAITING_APPROVAL, policy=Policy(approval=rules))
+        )
+        async with (
+            served(here.app) as url,
+            browser(f"{url}/pools/prod/infra#token={ANN}", tmp_path) as page,
+        ):
+            await page.until("document.querySelector('button.danger') !== null")
+            await page.run("document.querySelector('button.danger').click()")
+            await page.until("document.querySelector('#answer').innerText.includes('approve')")
+            assert await page.run("document.querySelector('#answer').className") == "bad"
+        assert await here.now(update) == update
+
+
+async def test_a_stream_says_that_something_changed_and_ends_when_we_stop(here: Site) -> None:
+    said: list[str] = []
+    heard = asyncio.Event()
+
+    async def listen(url: str) -> None:
+        async with httpx.AsyncClient() as http, http.stream("GET", f"{url}/events") as stream:
+            assert stream.headers["content-type"].startswith("text/event-stream")
+            async for line in stream.aiter_lines():
+                said.append(line)
+                heard.set()
+
+    loop = asyncio.get_running_loop()
+    async with asyncio.TaskGroup() as group:
+        async with served(here.app) as url:
+            listening = group.create_task(listen(url))
+            await heard.wait()
+            assert here.app.state.live.open == 1
+            heard.clear()
+            await here.put()
+            await heard.wait()
+            began = loop.time()
+        await listening
+    assert loop.time() - began < STOP_SECONDS, "a stop does not wait for open pages"
+    assert [line for line in said if line.startswith(("retry", "event", "data"))] == [
+        *("retry: 2000", "event: changed", "data: changed", "event: changed", "data: changed"),
+    ]
+    assert here.app.state.live.open == 0
 
 
 async def test_a_token_works_over_a_real_connection(here: Site) -> None:

@@ -251,7 +251,7 @@ FLEET_MISTAKES = {
     ),
     "approver without surface": (
         "defaults: {policy: {approval: {approvers: [ann]}}}",
-        "'ann' is no identity; write it like token:ann, cli:root, slack:U024BE7LH, "
+        "'ann' is no identity; write it like token:ann, proxy:ann, openshift:ann, cli:root, slack:U024BE7LH, "
         "slack-group:S0614TZR7 or person:ann",
     ),
     "day": (

@@ -23,6 +23,8 @@ _USER, _GROUP, _CHANNEL = r"[UW][A-Z0-9]{2,20}", r"S[A-Z0-9]{2,20}", r"[CGD][A-Z
 FORMS: Mapping[str, str] = {
     "token:ann": rf"token:{_SOMETHING}",
     "cli:root": rf"cli:{_SOMETHING}",
+    "proxy:ann": rf"proxy:{_SOMETHING}",
+    "openshift:ann": rf"openshift:{_SOMETHING}",
     "slack:U024BE7LH": rf"slack:{_USER}",
     "slack-group:S0614TZR7": rf"slack-group:{_GROUP}",
     "person:ann": rf"person:{_SOMETHING}",
@@ -257,23 +259,18 @@ Day = Literal[DAYS]  # type: ignore[valid-type]
 Cron = Annotated[str, AfterValidator(_cron)]
 Line = Annotated[str, AfterValidator(_line)]
 Glob = Annotated[str, AfterValidator(_glob)]
+_DOORS = ("token:ann", "proxy:ann", "openshift:ann", "cli:root", "slack:U024BE7LH")
 Approver = Annotated[
     str,
     _one_of(
         "identity",
-        "token:ann",
-        "cli:root",
-        "slack:U024BE7LH",
+        *_DOORS,
         "slack-group:S0614TZR7",
         "person:ann",
     ),
 ]
-Author = Annotated[
-    str, _one_of("identity", "token:ann", "cli:root", "slack:U024BE7LH", "person:ann")
-]
-OfPerson = Annotated[
-    str, _one_of("identity of one person", "token:ann", "cli:root", "slack:U024BE7LH")
-]
+Author = Annotated[str, _one_of("identity", *_DOORS, "person:ann")]
+OfPerson = Annotated[str, _one_of("identity of one person", *_DOORS)]
 Woken = Annotated[
     str, _one_of("one to tell", "slack:C024BE91L", "slack-group:S0614TZR7", "slack:U024BE7LH")
 ]

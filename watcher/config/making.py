@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from watcher.config import models, models_alerts, models_chat, models_policy
+from watcher.config import models, models_alerts, models_chat, models_policy, models_web
 from watcher.config.fields import Part
 from watcher.config.models import File, PoolPart
 from watcher.config.models_policy import PolicyPart
@@ -29,9 +29,7 @@ from watcher.settings import (
     RedisSettings,
     Settings,
     SlackSettings,
-    TokenSettings,
     WebhookSettings,
-    WebSettings,
     WorkSettings,
 )
 from watcher.settings_alerts import (
@@ -41,6 +39,13 @@ from watcher.settings_alerts import (
     Threshold,
 )
 from watcher.settings_registry import RegistrySettings, ReleaseSettings
+from watcher.settings_web import (
+    AuthSettings,
+    ProxySettings,
+    ReviewSettings,
+    TokenSettings,
+    WebSettings,
+)
 
 MADE: Mapping[type[Part], type[Any]] = {
     models.ClusterPart: ClusterSettings,
@@ -48,8 +53,11 @@ MADE: Mapping[type[Part], type[Any]] = {
     models.RegistryPart: RegistrySettings,
     models.ReleasePart: ReleaseSettings,
     models.RecipePart: RecipeSettings,
-    models.TokenPart: TokenSettings,
-    models.WebPart: WebSettings,
+    models_web.TokenPart: TokenSettings,
+    models_web.ProxyPart: ProxySettings,
+    models_web.ReviewPart: ReviewSettings,
+    models_web.AuthPart: AuthSettings,
+    models_web.WebPart: WebSettings,
     models.WorkPart: WorkSettings,
     models.BuildahPart: BuildahSettings,
     models_chat.PersonPart: PersonSettings,

@@ -15,7 +15,6 @@ from watcher.config.fields import (
     Author,
     CaFiles,
     Duration,
-    EnvName,
     FileName,
     FilePath,
     Hosts,
@@ -37,6 +36,7 @@ from watcher.config.models_chat import (
     WebhookPart,
 )
 from watcher.config.models_policy import PolicyPart
+from watcher.config.models_web import WebPart
 
 
 class ClusterPart(Part):
@@ -101,24 +101,6 @@ class PoolPart(Part):
     pool: ObjectName
     recipe: OurName
     policy: PolicyPart = UNSET
-
-
-class TokenPart(Part):
-    name: OurName
-    token_file: FilePath = UNSET
-    token_env: EnvName = UNSET
-
-    @model_validator(mode="after")
-    def _one_source(self) -> "TokenPart":
-        if bool(self.token_file) == bool(self.token_env):
-            raise ValueError("a token needs token_file or token_env: one of them, not both")
-        return self
-
-
-class WebPart(Part):
-    host: Annotated[str, Field(min_length=1, max_length=255)] = UNSET
-    port: Annotated[int, Field(ge=0, le=65535)] = UNSET
-    tokens: list[TokenPart] = UNSET
 
 
 class WorkPart(Part):

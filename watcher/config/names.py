@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable, Mapping
 from watcher.alert_rules import RULES
 from watcher.config.mistakes import Path, dotted, nearest
 from watcher.config.text import Node, Problem
-from watcher.core.approval import CHAT, GROUP, PERSON
+from watcher.core.approval import CHAT, GROUP, OPENSHIFT, PERSON, PROXY
 from watcher.core.patterns import is_pattern
+from watcher.settings_web import AuthSettings
 
 TOKEN, HOOK = "token:", "webhook:"
 _NO_SLACK = "slack has no bot_token_file or bot_token_env"
@@ -45,6 +46,7 @@ class _Names:
                 if name not in known:
                     said = f"no {key} is named `{name[:60]}`{nearest(name, known)}"
                     self._say(path, said, at=(*path, key))
+        self._reviewing()
         self._people()
         self._policies()
         self._places()
@@ -75,6 +77,23 @@ class _Names:
             name, known = identity.removeprefix(kind)[:60], self._ours[kind]
             if kind in kinds and identity.startswith(kind) and name and identity not in known:
                 self._say(at, f"{where} has no `{name}`{nearest(identity, known)}")
+        mode = self._text(("web", "auth", "mode")) or AuthSettings().mode
+        for kind in (PROXY, OPENSHIFT):
+            if identity.startswith(kind) and mode != kind.rstrip(":"):
+                said = f"web.auth.mode is {mode[:20]}, so nobody comes as `{identity[:60]}`"
+                self._say(at, said)
+
+    def _reviewing(self) -> None:
+        """The cluster that says who somebody is must be there, and must be one."""
+        at: Path = ("web", "auth", "openshift", "cluster")
+        named, known = self._text(at), self._names("clusters")
+        if named and named not in known:
+            self._say(at, f"no cluster is named `{named[:60]}`{nearest(named, known)}")
+        elif not named and self._text((*at[:2], "mode")) == "openshift" and len(known) != 1:
+            said = (
+                f"say which cluster is asked; there is: {', '.join(sorted(known)[:12]) or 'none'}"
+            )
+            self._say(at, said, at=at[:2])
 
     def _policies(self) -> None:
         own = ((*path, "policy") for path in self._items(("pools",)))

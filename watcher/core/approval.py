@@ -19,6 +19,13 @@ GROUP = "slack-group:"
 """Begins a group of identities that is looked up when somebody decides."""
 CHAT = "slack:"
 """Begins an identity from chat, where the door alone proves nothing: it must be named."""
+PROXY = "proxy:"
+"""Begins the identity of somebody whom a trusted proxy named."""
+OPENSHIFT = "openshift:"
+"""Begins the identity of somebody whose token a cluster knows."""
+LOCAL = "local:"
+"""Begins that of whoever is on the service's machine where nobody is asked who he is: such a vote
+never counts, whatever the rules say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +35,8 @@ class ApprovalRules:
     quorum: int = 1
     """How many different people must approve."""
     approvers: tuple[str, ...] = ()
-    """Who counts: `token:ann`, `cli:root`, `slack:U…`, `slack-group:S…`, `person:ann`. Empty:
-    whoever could pass the door, and nobody from chat."""
+    """Who counts: `token:ann`, `proxy:ann`, `openshift:ann`, `cli:root`, `slack:U…`,
+    `slack-group:S…`, `person:ann`. Empty: whoever could pass the door, and nobody from chat."""
     two_person: bool = False
     """True: whoever asked for the update or wrote its recipe cannot be its only approver."""
     reason_required: bool = False
@@ -61,7 +68,7 @@ class Who:
     """Somebody who decides, with all that says whether it counts."""
 
     by: str
-    """The identity that passed the door: `token:ann`, `slack:U024BE7LH`, `cli:root`."""
+    """The identity that passed the door: `token:ann`, `proxy:ann`, `slack:U024BE7LH`, `cli:root`."""
     person: str = ""
     """Whose identity that is, where the settings say so: two of hers are one vote."""
     groups: tuple[str, ...] = ()
@@ -129,9 +136,14 @@ def voters(rules: ApprovalRules, binding: Binding, votes: Iterable[Vote]) -> tup
     """
     counted: dict[str, str] = {}
     for vote in votes:
-        if vote.binding == binding and why_not(rules, vote.who) is None:
+        if _counts(rules, binding, vote):
             counted.setdefault(vote.who.one, vote.by)
     return tuple(counted.values())
+
+
+def _counts(rules: ApprovalRules, binding: Binding, vote: Vote) -> bool:
+    is_named = not vote.by.startswith(LOCAL)
+    return is_named and vote.binding == binding and why_not(rules, vote.who) is None
 
 
 def missing(
@@ -151,7 +163,7 @@ def only_authors(
     """Whether the two-person rule still waits for somebody who neither asked nor wrote it."""
     if not rules.two_person:
         return False
-    counted = [v for v in votes if v.binding == binding and why_not(rules, v.who) is None]
+    counted = [v for v in votes if _counts(rules, binding, v)]
     return all({v.by, v.who.one} & set(authors) for v in counted)
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import msgspec
 from starlette.requests import Request
@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from watcher import scopes
 from watcher.core.cluster import ClusterView
-from watcher.core.facts import ClusterName, Digest, Malformed
+from watcher.core.facts import ClusterName
 from watcher.errors import Declined
 from watcher.metrics import Metrics, Watched
 from watcher.people import People
@@ -22,7 +22,6 @@ from watcher.rights import Rights
 from watcher.settings import PoolSettings, Settings
 from watcher.surveys import Surveys
 from watcher.web.access import Access
-from watcher.web.guards import body_of
 from watcher.web.problems import Problem
 
 SURFACE = "http"
@@ -59,29 +58,9 @@ class Service(Protocol):
     def replica(self) -> str: ...
 
 
-Body = TypeVar("Body")
-
-
 def as_json(value: object, *, status: int = 200) -> Response:
     """Return a JSON response."""
     return Response(_encode(value) + b"\n", status_code=status, media_type="application/json")
-
-
-async def read_body(request: Request, wanted: type[Body]) -> Body:
-    """Return the body as `wanted`; raise Problem 422, or those of `body_of`."""
-    data = await body_of(request)
-    try:
-        return msgspec.json.decode(data or b"{}", type=wanted)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Problem(422, f"the body is not as expected: {str(error)[:200]}") from error
-
-
-def read_binding(text: str) -> Digest:
-    """Return the binding that a body names; raise Problem 422."""
-    try:
-        return Digest(text)
-    except Malformed as error:
-        raise Problem(422, f"binding: {error}") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,10 +96,14 @@ class Face:
             raise
 
     @asynccontextmanager
-    async def auditing(self, what: str, scope: str, *, by: str) -> AsyncIterator[None]:
+    async def auditing(
+        self, what: str, scope: str, *, by: str, job: str = ""
+    ) -> AsyncIterator[None]:
         """Count it and audit it, for decisions that do not do so themselves."""
         store, clock = self.service.store, self.service.clock
-        audited = scopes.declined_is_audited(store, clock, what, scope, by=by, surface=SURFACE)
+        audited = scopes.declined_is_audited(
+            store, clock, what, scope, by=by, surface=SURFACE, job=job
+        )
         with self.counting():
             async with audited:
                 yield

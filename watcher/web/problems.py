@@ -53,9 +53,19 @@ def of(error: Exception) -> Problem:
         case Refused():
             return Problem(502, str(error))
         case HTTPException():
-            return Problem(error.status_code, error.detail, error.headers)
+            return Problem(error.status_code, _said(error), error.headers)
         case _:
             return Problem(500, "an error inside Relayer; its log says more")
+
+
+def _said(error: HTTPException) -> str:
+    """What the framework has one word for."""
+    if error.status_code == 404:
+        return "there is nothing at this address; GET /api/v1/openapi.json lists what there is"
+    if error.status_code == 405:
+        taken = sorted((error.headers or {}).get("Allow", "GET").split(", "))
+        return f"this address does not take such a request; it takes {', '.join(taken)}"
+    return str(error.detail)
 
 
 async def handle(request: Request, error: Exception) -> Response:

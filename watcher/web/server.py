@@ -16,6 +16,9 @@ from watcher.ports import Refused
 STOP_SECONDS = 3
 """For requests under way when we stop; below `work.drain_seconds`."""
 
+MOST_CONNECTIONS = 1000
+"""Four for each page that is kept up to date (`live.MOST_OPEN`)."""
+
 
 class _Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, started: Callable[[], None]) -> None:
@@ -42,8 +45,9 @@ async def serve_web(app: Any, host: str, port: int, ready: Callable[[int], None]
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # who is at the other end decides what is believed: see doors/proxies
         ws="none",
-        limit_concurrency=200,
+        limit_concurrency=MOST_CONNECTIONS,
         timeout_keep_alive=15,
         timeout_graceful_shutdown=STOP_SECONDS,
     )
@@ -55,8 +59,16 @@ async def serve_web(app: Any, host: str, port: int, ready: Callable[[int], None]
                 await asyncio.wait([serving])
             except asyncio.CancelledError:
                 server.should_exit = True
+                _end_streams(app)
                 await asyncio.wait([serving], timeout=STOP_SECONDS + 2)
                 raise
+
+
+def _end_streams(app: Any) -> None:
+    """Streams to open pages never end by themselves, and each stop would wait for them."""
+    live = getattr(getattr(app, "state", None), "live", None)
+    if live is not None:
+        live.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:

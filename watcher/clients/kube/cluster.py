@@ -19,6 +19,7 @@ from watcher.clients.kube.credentials import Credentials
 from watcher.clients.kube.kinds import KINDS
 from watcher.clients.kube.live import Live
 from watcher.clients.kube.reflector import Pacing, Reflector, State
+from watcher.clients.kube.reviews import KubeReviews
 from watcher.clients.kube.session import Limits, Session
 from watcher.core.cluster import ClusterView
 from watcher.core.facts import ClusterName
@@ -83,6 +84,11 @@ class KubeCluster(Live):
         trace: TracebackType | None,
     ) -> None:
         await self._session.__aexit__(kind, error, trace)
+
+    @property
+    def reviews(self) -> KubeReviews:
+        """What this cluster says of people, for `web.auth.mode: openshift`."""
+        return KubeReviews(self._session)
 
     async def run(self) -> NoReturn:
         """Watch every kind, for ever. An unreachable cluster is a state, not an error."""

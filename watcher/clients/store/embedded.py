@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import structlog
-
 from watcher.clients.store.embedded_files import (
     configuration,
     locked,
@@ -27,9 +25,8 @@ from watcher.clients.store.embedded_files import (
     write_private,
 )
 from watcher.clients.store.embedded_program import find_program
+from watcher.clients.store.warnings import warn
 from watcher.ports import Refused, Transient
-
-log = structlog.get_logger()
 
 START_SECONDS = 30.0
 """Reading an append-only file of some hundred MB takes seconds."""
@@ -117,7 +114,7 @@ async def _end_leftover(directory: Path, data: int, stop_seconds: float) -> None
         pid = int((directory / "server.pid").read_text())
     except (OSError, ValueError) as error:
         raise Refused(f"a server still works in {directory}, pid unknown: end it") from error
-    log.warning("leftover_server", pid=pid, directory=str(directory))
+    warn("leftover_server", pid=pid, directory=str(directory))
     for number in (signal.SIGTERM, signal.SIGKILL):
         try:
             os.kill(pid, number)
@@ -214,6 +211,6 @@ async def _stop(process: asyncio.subprocess.Process, stop_seconds: float) -> Non
         async with asyncio.timeout(stop_seconds):
             await process.wait()
     except TimeoutError:
-        log.warning("embedded_server_killed", pid=process.pid)
+        warn("embedded_server_killed", pid=process.pid)
         process.kill()
         await process.wait()

@@ -37,6 +37,8 @@ class MemoryKept:
         self._progress: dict[str, bytes] = {}
         self._views: dict[str, bytes] = {}
         self._kept: dict[str, bytes] = {}
+        self._pinned: dict[str, tuple[int, bytes]] = {}
+        """Key → until when, and what."""
         self._not_again: dict[str, dict[str, str]] = {}
         self._first_seen: dict[str, int] = {}
         self._freezes: dict[str, bytes] = {}
@@ -73,6 +75,23 @@ class MemoryKept:
 
     async def kept(self, key: str) -> Mapping[str, object]:
         return codec.decode_values(self._kept.get(key, b"{}"))
+
+    async def pin(
+        self, key: str, value: Mapping[str, object], for_seconds: float
+    ) -> Mapping[str, object] | None:
+        until, there = self._pinned.get(key, (0, b"{}"))
+        if self._now() < until:
+            return codec.decode_values(there)
+        await self.repin(key, value, for_seconds)
+        return None
+
+    async def repin(self, key: str, value: Mapping[str, object], for_seconds: float) -> None:
+        now, pinned = self._now(), bounded_values(key, value)
+        self._pinned = {known: one for known, one in self._pinned.items() if now < one[0]}
+        self._pinned[key] = (now + as_milliseconds(for_seconds), pinned)
+
+    async def unpin(self, key: str) -> None:
+        self._pinned.pop(key, None)
 
     # --- what was decided and seen before ---------------------------------------------------
 

@@ -278,6 +278,13 @@ class MemoryStore(MemoryKept):
             return []
         return [e for e in self._audit if job_id is None or e.job == job_id][-limit:]
 
+    async def trail(self, before: str, limit: int) -> list[tuple[str, AuditEntry]]:
+        end = int(before.partition("-")[0]) - 1 if before else len(self._audit)
+        start = max(0, min(end, len(self._audit)) - max(0, limit))
+        shown = self._audit[start : max(0, end)]
+        found = [(f"{at}-0", entry) for at, entry in enumerate(shown, start + 1)]
+        return found[::-1]
+
     async def audit_only(self, entry: AuditEntry) -> None:
         self._note(entry)
 

@@ -8,15 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import structlog
-
 from watcher.clients.store.embedded import Server, embedded
 from watcher.clients.store.redis_connect import check, from_url
 from watcher.clients.store.redis_store import RedisStore
+from watcher.clients.store.warnings import warn
 from watcher.ports import Refused
 from watcher.settings import RedisSettings
-
-log = structlog.get_logger()
 
 
 @asynccontextmanager
@@ -57,7 +54,7 @@ async def _connected(url: str, settings: RedisSettings) -> AsyncIterator[RedisSt
     client = from_url(url, password=password, ca_file=ca_file)
     try:
         for problem in await check(client, allow_unsafe=settings.allow_unsafe):
-            log.warning("unsafe_redis", problem=problem)
+            warn("unsafe_redis", problem=problem)
         yield RedisStore(client, prefix=settings.prefix)
     finally:
         await client.aclose()

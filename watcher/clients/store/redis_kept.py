@@ -61,6 +61,23 @@ class RedisKept:
         found = await self._redis.do("HGET", self._redis.key("kept"), key)
         return codec.decode_values(found) if found else {}
 
+    async def pin(
+        self, key: str, value: Mapping[str, object], for_seconds: float
+    ) -> Mapping[str, object] | None:
+        name, pinned = self._redis.key(f"pin:{key}"), bounded_values(key, value)
+        while not await self._redis.do("SET", name, pinned, "PX", _ms(for_seconds), "NX"):
+            there = await self._redis.do("GET", name)
+            if there is not None:  # else it ended in between
+                return codec.decode_values(there)
+        return None
+
+    async def repin(self, key: str, value: Mapping[str, object], for_seconds: float) -> None:
+        name, pinned = self._redis.key(f"pin:{key}"), bounded_values(key, value)
+        await self._redis.do("SET", name, pinned, "PX", _ms(for_seconds))
+
+    async def unpin(self, key: str) -> None:
+        await self._redis.do("DEL", self._redis.key(f"pin:{key}"))
+
     # --- what was decided and seen before ---------------------------------------------------
 
     async def remember(self, cluster: str, pool: str, key: str, because: str) -> None:
@@ -126,3 +143,7 @@ class RedisKept:
 
     def _not_again(self, cluster: str, pool: str) -> str:
         return self._redis.key(f"not-again:{pool_key(cluster, pool)}")
+
+
+def _ms(seconds: float) -> int:
+    return max(1, as_milliseconds(seconds))

@@ -215,6 +215,13 @@ class RedisStore(RedisKept):
         found = await self._redis.run("trail", job_id or "", limit)
         return [codec.decode_entry(entry) for entry in found]
 
+    async def trail(self, before: str, limit: int) -> list[tuple[str, AuditEntry]]:
+        if limit <= 0:
+            return []
+        key, end = self._redis.key("audit"), f"({before}" if before else "+"
+        found = await self._redis.do("XREVRANGE", key, end, "-", "COUNT", limit)
+        return [(place.decode(), codec.decode_entry(said[b"e"])) for place, said in found]
+
     async def audit_only(self, entry: AuditEntry) -> None:
         await self._redis.run("note", entry.job, codec.encode_entry(entry))
 

@@ -1,188 +1,191 @@
-// The local page: polls the status, shows it, sends decisions.
-// Whatever comes from a cluster is set as text, never as markup. The token comes from the URL's
-// fragment, which browsers do not send, and leaves only in the Authorization header.
+// One script for every page: keeps it up to date, sends forms, remembers the theme.
+// A page is made by the server; when something changed, the same address is asked for what stands in
+// <main>, and only what differs is touched, so that focus, scrolling and what was typed stay.
 "use strict";
 
-const EVERY_MS = 1000;
-const WAY = ["waiting-for-build", "awaiting-approval", "scheduled", "applying", "rolling-out", "soaking", "done"];
-const TONES = {
-  "done": "good", "InStep": "good", "awaiting-approval": "ask", "Hold": "ask", "expired": "ask",
-  "rejected": "ask", "superseded": "busy", "failed": "bad", "rolling-back": "bad", "rolled-back": "bad",
-  "stuck": "bad",
-};
-const cards = new Map();
+const AT_MOST_EVERY_MS = 1000;
+const SLOW_MS = 10000; // where there is no stream
+const STALE_MS = 60000;
+const SURE_MS = 8000;
 const byId = (id) => document.getElementById(id);
+const main = byId("main");
+let etag = "";
+let heardAt = Date.now(); // when the server last answered
 
-function element(name, text, className) {
-  const made = document.createElement(name);
-  made.textContent = text;
-  if (className) made.className = className;
-  return made;
+// --- asking ---------------------------------------------------------------------------------
+
+async function takeToken() { // from the fragment, which browsers never send, into a cookie
+  const token = new URLSearchParams(location.hash.slice(1)).get("token");
+  if (!token) return;
+  history.replaceState(null, "", location.pathname + location.search); // not into bookmarks
+  const headers = { "Content-Type": "application/json" };
+  try {
+    const answer = await ask("/login", { method: "POST", headers, body: JSON.stringify({ token }) });
+    if (answer.ok) location.reload();
+    else answered((await answer.json()).detail, true);
+  } catch (error) {
+    answered("No answer: " + error.message, true);
+  }
+}
+
+function ask(path, { method = "GET", headers = {}, body, signal } = {}) {
+  const csrf = document.querySelector("meta[name=csrf]").content;
+  if (csrf && method !== "GET") headers["X-Relayer-CSRF"] = csrf;
+  return fetch(path, { method, headers, body, signal: signal || AbortSignal.timeout(15000), cache: "no-store" });
+}
+
+// --- morphing -------------------------------------------------------------------------------
+
+const keyOf = (node) => (node.nodeType === 1 ? node.id || node.dataset.key || "" : "");
+
+function morph(old, made) {
+  if (old.nodeType !== 1) {
+    if (old.data !== made.data) old.data = made.data;
+    return;
+  }
+  if (old.dataset.keep !== undefined) return;
+  for (const { name, value } of made.attributes) {
+    if (name === "open") continue; // the reader's own
+    if (old.getAttribute(name) !== value) old.setAttribute(name, value);
+  }
+  for (const { name } of [...old.attributes]) {
+    if (name !== "open" && !made.hasAttribute(name)) old.removeAttribute(name);
+  }
+  const atEnd = old.dataset.tail !== undefined && old.scrollHeight - old.scrollTop - old.clientHeight < 30;
+  morphChildren(old, made);
+  if (atEnd) old.scrollTop = old.scrollHeight;
+  const follows = old.form && old.form.dataset.live !== undefined && old !== document.activeElement;
+  if (follows && old.nodeName === "INPUT") old.value = made.getAttribute("value") || "";
+  if (follows && old.nodeName === "SELECT") old.value = made.value;
+}
+
+function morphChildren(old, made) {
+  const keyed = new Map();
+  for (const node of old.children) if (keyOf(node)) keyed.set(keyOf(node), node);
+  const wanted = new Set([...made.children].map(keyOf));
+  let at = old.firstChild;
+  const skipGone = () => {
+    while (at && keyOf(at) && !wanted.has(keyOf(at))) at = removed(at);
+  };
+  for (const node of [...made.childNodes]) {
+    skipGone();
+    // A blank too many would make what follows be moved, and a moved element loses its scrolling.
+    while (node.nodeType === 1 && at && at.nodeType === 3 && !at.data.trim()) {
+      at = removed(at);
+      skipGone();
+    }
+    const key = keyOf(node);
+    const match = key ? keyed.get(key) : at && !keyOf(at) && at.nodeType === node.nodeType ? at : null;
+    if (match && match.nodeName === node.nodeName) {
+      if (match === at) at = at.nextSibling;
+      else old.insertBefore(match, at);
+      morph(match, node);
+    } else {
+      old.insertBefore(node, at);
+    }
+  }
+  while (at) at = removed(at);
+}
+
+function removed(node) {
+  const next = node.nextSibling;
+  node.remove();
+  return next;
+}
+
+function show(html) {
+  const made = new DOMParser().parseFromString("<main>" + html + "</main>", "text/html").querySelector("main");
+  const focused = document.activeElement;
+  morphChildren(main, made);
+  if (focused !== document.activeElement && main.contains(focused)) focused.focus({ preventScroll: true });
+  settle();
+}
+
+// --- times, and what a page needs after it was touched -----------------------------------------
+
+function span(seconds) { // as `rendering.span`
+  const left = Math.abs(seconds);
+  if (left < 60) return seconds < 0 ? "in a moment" : "just now";
+  const said = left < 5400 ? Math.round(left / 60) + " min" : left < 129600 ? Math.round(left / 3600) + " h" : Math.round(left / 86400) + " d";
+  return seconds < 0 ? "in " + said : said + " ago";
 }
 
 function set(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-function takeToken() {
-  const found = new URLSearchParams(location.hash.slice(1)).get("token");
-  if (!found) return;
-  sessionStorage.setItem("token", found);
-  history.replaceState(null, "", location.pathname);  // not into bookmarks and screenshots
-}
+const tails = new WeakSet(); // logs that were shown to their end once
 
-async function ask(path, body) {
-  const headers = {};
-  const token = sessionStorage.getItem("token");
-  if (token) headers["Authorization"] = "Bearer " + token;
-  if (body) headers["Content-Type"] = "application/json";
-  const answer = await fetch(path, {
-    method: body ? "POST" : "GET", headers, body: body && JSON.stringify(body),
-    signal: AbortSignal.timeout(10000), redirect: "error",
-  });
-  const data = await answer.json();
-  if (!answer.ok) throw Object.assign(new Error(data.detail || answer.statusText), { status: answer.status });
-  return data;
-}
-
-function ago(now, at) {
-  if (!at) return "never";
-  const seconds = Math.max(0, Math.round((new Date(now) - new Date(at)) / 1000));
-  if (seconds < 90) return seconds + " s ago";
-  if (seconds < 5400) return Math.round(seconds / 60) + " min ago";
-  return seconds < 129600 ? Math.round(seconds / 3600) + " h ago" : Math.round(seconds / 86400) + " d ago";
-}
-
-function tag(text) {
-  return element("span", text, "tag " + (TONES[text] || "busy"));
-}
-
-function row(cells) {
-  const made = document.createElement("tr");
-  for (const cell of cells) {
-    const td = document.createElement("td");
-    td.append(cell);
-    made.append(td);
+function settle() {
+  for (const one of main.querySelectorAll("[data-tail]")) {
+    if (tails.has(one)) continue;
+    tails.add(one);
+    one.scrollTop = one.scrollHeight;
   }
-  return made;
-}
-
-function fill(id, rows) {
-  byId(id).replaceChildren(...rows);
-  byId("no-" + id).hidden = rows.length > 0;
-}
-
-function newCard(update) {
-  const node = byId("card").content.firstElementChild.cloneNode(true);
-  const part = {};
-  for (const one of node.querySelectorAll("[data-is]")) part[one.dataset.is] = one;
-  const card = { node, part, update, sure: 0 };
-  part.decide.addEventListener("submit", (event) => event.preventDefault());
-  part.approve.addEventListener("click", () => approve(card));
-  part.reject.addEventListener("click", () => decide(card, "reject"));
-  for (const state of WAY) part.way.append(element("li", state.replaceAll("-", " ")));
-  byId("active").append(node);
-  return card;
-}
-
-function approve(card) {
-  if (card.sure !== card.update.binding) {  // nodes will reboot: a second click means it
-    card.sure = card.update.binding;
-    set(card.part.approve, "Approve: nodes will reboot, click again");
-    return;
+  // The server's clock counts, if it is another than the reader's: it said what is now.
+  for (const one of main.querySelectorAll("time")) {
+    const at = new Date(one.dateTime);
+    if (one.dataset.local !== undefined) set(one, at.toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" }));
+    one.title = at.toLocaleString(undefined, { dateStyle: "full", timeStyle: "long" });
   }
-  decide(card, "approve");
+  document.documentElement.classList.add("scripted");
 }
 
-async function decide(card, what) {
-  const { part, update } = card;
-  part.approve.disabled = part.reject.disabled = true;
-  set(part.answer, "…");
+function tick() {
+  for (const one of main.querySelectorAll("time[data-ago]")) set(one, span((Date.now() - new Date(one.dateTime)) / 1000));
+}
+
+// --- staying up to date ---------------------------------------------------------------------
+
+let asking = null;
+let askedAt = 0;
+let timer = 0;
+let again = false;
+
+function changed() {
+  if (asking) again = true;
+  else if (!timer) timer = setTimeout(refresh, Math.max(0, askedAt + AT_MOST_EVERY_MS - Date.now()));
+}
+
+async function refresh() {
+  clearTimeout(timer);
+  timer = 0;
+  if (asking) asking.abort();
+  const mine = (asking = new AbortController());
+  again = false;
+  askedAt = Date.now();
   try {
-    const path = "/api/v1/updates/" + encodeURIComponent(update.id) + "/" + what;
-    const data = await ask(path, { binding: update.binding, reason: part.reason.value });
-    set(part.answer, data.sentence);
+    const headers = { "Relayer-Fragment": "1", "If-None-Match": etag };
+    const signal = AbortSignal.any([mine.signal, AbortSignal.timeout(15000)]);
+    const answer = await ask(location.pathname + location.search, { headers, signal });
+    if (answer.status >= 500) throw new Error("the service answered " + answer.status);
+    const isWhole = answer.ok && !answer.headers.has("Relayer-Role"); // a page that is not kept up to date
+    if (answer.status !== 304 && !isWhole) {
+      const html = await answer.text();
+      if (mine !== asking) return;
+      show(html);
+      etag = answer.headers.get("ETag") || "";
+    }
+    if ((answer.ok && !isWhole) || answer.status === 304) named(answer.headers);
+    heardAt = Date.now();
+    trouble("");
   } catch (error) {
-    set(part.answer, error.message);
+    if (mine === asking && Date.now() - heardAt > 5000) trouble("No answer: what stands here is of " + new Date(heardAt).toLocaleTimeString() + ".");
   } finally {
-    card.sure = 0;
-    set(part.approve, "Approve");
-    part.approve.disabled = part.reject.disabled = false;
+    if (mine === asking) {
+      asking = null;
+      if (again) changed();
+    }
   }
 }
 
-function showCard(card, update, now) {
-  const { part } = card;
-  if (card.sure && card.sure !== update.binding) {  // it changed between two clicks
-    card.sure = 0;
-    set(part.approve, "Approve");
-  }
-  card.update = update;
-  set(part.pool, update.cluster + "/" + update.pool);
-  const later = update.state === "scheduled" && Date.parse(update.scheduled_for || "") > Date.parse(now);
-  set(part.state, later ? "scheduled for " + new Date(update.scheduled_for).toLocaleString() : update.state);
-  part.state.className = "state " + (TONES[update.state] || "busy");
-  set(part.age, update.id + ", " + ago(now, update.changed_at));
-  set(part.because, update.kind === "stock" ? "Back to the stock image: " + update.because : update.because);
-  set(part.waiting, update.progress.phase === "rolling" ? "" : update.progress.waiting || "");
-  const here = WAY.indexOf(update.state);
-  [...part.way.children].forEach((step, number) => {
-    step.className = number < here ? "passed" : number === here ? "here" : "";
-  });
-  part.way.hidden = here < 0;
-  for (const name of ["release", "base", "image", "recipe"]) set(part[name], update[name] || "not known yet");
-  const votes = update.approval.votes.map((vote) => vote.by).join(", ") || "none yet";
-  const auto = update.approval.auto ? "by policy" : votes + " (" + update.approval.missing + " more needed)";
-  set(part.votes, update.approval.by.length ? update.approval.by.join(", ") : auto);
-  showNodes(part, update.progress);
-  part.decide.hidden = update.state !== "awaiting-approval" && update.state !== "scheduled";
-  part.approve.hidden = update.state !== "awaiting-approval";
-  part.reason.placeholder = update.approval.reason_required ? "Reason (needed to reject)" : "Reason (optional)";
-}
-
-function showNodes(part, progress) {
-  const total = progress.total || 0;
-  part.rollout.hidden = !total;
-  if (!total) return;
-  part.nodes.max = total;
-  part.nodes.value = progress.updated || 0;
-  set(part["nodes-text"], (progress.updated || 0) + " of " + total + " nodes updated");
-  const rows = (progress.nodes || []).map((node) => {
-    const [word, tone] = nodeWord(node);
-    return element("li", node.name + ": " + word, tone);
-  });
-  part["node-list"].replaceChildren(...rows);
-}
-
-function nodeWord(node) {
-  if (node.updated) return node.ready ? ["updated", "good"] : ["updated, not ready", "busy"];
-  if (node.state === "Done") return ["waiting", "quiet"];  // done with what it had before
-  return [node.state, node.state === "Degraded" || node.state === "Unreconcilable" ? "bad" : "busy"];
-}
-
-function show(status) {
-  const seen = new Set();
-  for (const update of status.active) {
-    seen.add(update.id);
-    if (!cards.has(update.id)) cards.set(update.id, newCard(update));
-    showCard(cards.get(update.id), update, status.at);
-  }
-  for (const [id, card] of cards) {
-    if (seen.has(id)) continue;
-    card.node.remove();
-    cards.delete(id);
-  }
-  byId("no-active").hidden = seen.size > 0;
-  fill("pools", status.pools.map((pool) => row([
-    pool.cluster + "/" + pool.pool, pool.decision ? tag(pool.decision) : "", pool.because,
-    pool.release, String(pool.nodes), ago(status.at, pool.at),
-  ])));
-  fill("recent", status.recent.map((update) => row([
-    update.id, update.cluster + "/" + update.pool, tag(update.state),
-    update.ended_because || update.because, update.approval.by.join(", "), ago(status.at, update.changed_at),
-  ])));
-  const dead = status.dead_letters ? ", " + status.dead_letters + " dead letter(s): see `relayer dead`" : "";
-  set(byId("summary"), status.pools.length + " pools, " + status.active.length + " active" + dead);
+function named(headers) {
+  const who = headers.get("Relayer-Caller") || "";
+  byId("caller").hidden = !who;
+  byId("login-link").hidden = !!who;
+  if (who) byId("caller").replaceChildren(who + " ", Object.assign(document.createElement("span"), { className: "quiet", textContent: headers.get("Relayer-Role") }));
+  const title = new DOMParser().parseFromString(headers.get("Relayer-Title") || "", "text/html").body.textContent;
+  if (title) document.title = title + " · Relayer";
 }
 
 function trouble(text) {
@@ -190,27 +193,183 @@ function trouble(text) {
   set(byId("trouble"), text);
 }
 
-async function poll() {
-  try {
-    show(await ask("/api/v1/status"));
-    trouble("");
-    set(byId("connection"), "live");
-  } catch (error) {
-    set(byId("connection"), "not live");
-    trouble(error.status === 401 ? "A token is needed: " + error.message : "No answer: " + error.message);
-  }
-  const has = sessionStorage.getItem("token") !== null;
-  byId("login").hidden = has;
-  byId("forget").hidden = !has;
-  setTimeout(poll, EVERY_MS);
+let downSince = 0;
+
+function connection(state) {
+  const shown = byId("connection");
+  if (state !== "again") downSince = 0;
+  else downSince = downSince || Date.now();
+  const stale = downSince && Date.now() - downSince > STALE_MS;
+  const since = new Date(downSince).toLocaleTimeString();
+  shown.dataset.state = stale ? "stale" : state;
+  set(shown, state === "live" ? "live" : state === "slow" ? "every " + SLOW_MS / 1000 + " s" : stale ? "stale since " + since : "reconnecting since " + since);
 }
 
-byId("login").addEventListener("submit", (event) => {
-  event.preventDefault();
-  if (byId("token").value) sessionStorage.setItem("token", byId("token").value.trim());
-  byId("token").value = "";
+// fetch and not EventSource: that one does not say why it was refused.
+async function listen(signal) {
+  const answer = await ask("/events", { headers: { Accept: "text/event-stream" }, signal });
+  if (!answer.ok) return answer.status;
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return 0;
+    connection("live");
+    heardAt = Date.now();
+    text += value;
+    const end = text.lastIndexOf("\n\n");
+    if (end < 0) continue;
+    if (/^event: changed$/m.test(text.slice(0, end))) changed();
+    text = text.slice(end + 2);
+  }
+}
+
+let stream = null;
+
+async function follow() {
+  for (let wait = 500; ; wait = Math.min(wait * 2, 8000)) {
+    const began = Date.now();
+    let status = -1;
+    if (!document.hidden) {
+      stream = new AbortController();
+      status = await listen(stream.signal).catch(() => -1);
+    }
+    if (document.hidden) { // a browser has six connections for all tabs of one server
+      await new Promise((shown) => document.addEventListener("visibilitychange", shown, { once: true }));
+      wait = 250;
+      continue;
+    }
+    connection(status === 401 || status === 503 ? "slow" : "again");
+    if (status > 0) wait = SLOW_MS;
+    else if (Date.now() - began > 5000) wait = 500;
+    await new Promise((passed) => setTimeout(passed, wait));
+    changed();
+  }
+}
+
+// --- forms ----------------------------------------------------------------------------------
+
+function bodyOf(form) {
+  const body = {};
+  for (const one of form.elements) {
+    if (!one.name || one.disabled) continue;
+    if (one.type === "checkbox") body[one.name] = one.checked;
+    else if (one.type === "number") body[one.name] = Number(one.value);
+    else body[one.name] = one.value;
+  }
+  return JSON.stringify(body);
+}
+
+function answered(text, bad) {
+  const shown = byId("answer");
+  shown.className = bad ? "bad" : "";
+  shown.hidden = !text;
+  set(shown, text);
+}
+
+const sure = new WeakMap(); // form → what was asked about
+
+async function send(form, button) {
+  const path = button.dataset.post || form.dataset.post;
+  const body = bodyOf(form);
+  const what = button.dataset.sure || form.dataset.sure;
+  const asked = path + body;
+  if (what && (sure.get(form) || {}).asked !== asked) { // a second click means it, about the same
+    calm(form);
+    sure.set(form, { asked, button, was: button.textContent, timer: setTimeout(() => calm(form), SURE_MS) });
+    button.dataset.keep = "";
+    button.textContent = what;
+    return;
+  }
+  calm(form);
+  button.disabled = true;
+  answered("…");
+  try {
+    const key = [...crypto.getRandomValues(new Uint8Array(16))].map((one) => one.toString(16).padStart(2, "0")).join("");
+    const headers = { "Content-Type": "application/json", "Idempotency-Key": key };
+    const answer = await ask(path, { method: form.dataset.method || "POST", headers, body });
+    const said = await answer.json();
+    answered(answer.ok ? said.sentence || "Done." : said.detail || answer.statusText, !answer.ok);
+    if (answer.ok) form.reset();
+  } catch (error) {
+    answered("No answer: " + error.message, true);
+  } finally {
+    button.disabled = false;
+    refresh();
+  }
+}
+
+function calm(form) {
+  const asked = sure.get(form);
+  if (!asked) return;
+  clearTimeout(asked.timer);
+  sure.delete(form);
+  delete asked.button.dataset.keep;
+  asked.button.textContent = asked.was;
+}
+
+function go(url) { // the same page with another choice
+  history.replaceState(null, "", url);
+  etag = "";
+  refresh();
+}
+
+function filter(form) {
+  const chosen = new URLSearchParams([...new FormData(form)].filter(([name, value]) => value));
+  go(location.pathname + (chosen.size ? "?" + chosen : ""));
+}
+
+let typing = 0;
+document.addEventListener("input", (event) => {
+  const form = event.target.form;
+  if (!form || form.dataset.live === undefined) return;
+  clearTimeout(typing);
+  typing = setTimeout(() => filter(form), event.target.type === "search" ? 120 : 0);
 });
-byId("forget").addEventListener("click", () => sessionStorage.removeItem("token"));
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (["live", "post"].some((one) => one in form.dataset)) event.preventDefault();
+  if (form.dataset.live !== undefined) filter(form);
+  else if (form.dataset.post !== undefined) send(form, event.submitter || form.querySelector("button"));
+});
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[data-live]");
+  if (!link || event.ctrlKey || event.metaKey || event.shiftKey || event.button) return;
+  event.preventDefault();
+  go(link.href);
+});
+document.addEventListener("keydown", (event) => {
+  const search = main.querySelector("input[type=search]");
+  const writes = /^(INPUT|TEXTAREA|SELECT)$/.test(event.target.nodeName);
+  if (event.key !== "/" || writes || event.ctrlKey || event.metaKey || event.altKey || !search) return;
+  event.preventDefault();
+  search.focus();
+});
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden && stream) stream.abort();
+});
+
+// --- theme ----------------------------------------------------------------------------------
+
+const THEMES = ["", "light", "dark"];
+
+function theme(chosen) {
+  const root = document.documentElement;
+  if (chosen) root.dataset.theme = chosen;
+  else delete root.dataset.theme;
+  set(byId("theme"), "Theme: " + (chosen || "system"));
+}
+
+byId("theme").hidden = false;
+theme(document.documentElement.dataset.theme || "");
+byId("theme").addEventListener("click", () => {
+  const chosen = THEMES[(THEMES.indexOf(document.documentElement.dataset.theme || "") + 1) % THEMES.length];
+  document.cookie = "relayer-theme=" + chosen + "; path=/; SameSite=Strict; max-age=" + (chosen ? 31536000 : 0);
+  theme(chosen);
+});
+
 addEventListener("hashchange", takeToken);
 takeToken();
-poll();
+settle();
+setInterval(tick, 15000);
+follow();

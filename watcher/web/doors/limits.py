@@ -1,0 +1,79 @@
+"""How often somebody may try to log in: by address and in all, in bounded memory."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from watcher.web.doors.proxies import address_of
+
+MOST_PEERS = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    burst: int
+    seconds_each: float
+    """After so long one more."""
+
+
+PEER = Rate(burst=10, seconds_each=6.0)
+"""Somebody who mistypes is not kept waiting; somebody who guesses gets 600 an hour."""
+ALL = Rate(burst=100, seconds_each=0.5)
+
+
+@dataclass(slots=True)
+class _Bucket:
+    left: float
+    at: float
+
+    def fill(self, rate: Rate, now: float) -> None:
+        gained = max(0.0, now - self.at) / rate.seconds_each
+        self.left, self.at = min(rate.burst, self.left + gained), now
+
+
+class Tries:
+    """Buckets of tries. A try that succeeds is given back."""
+
+    def __init__(self, peer: Rate = PEER, everybody: Rate = ALL, most: int = MOST_PEERS) -> None:
+        self._peer, self._everybody, self._most = peer, everybody, most
+        self._all = _Bucket(everybody.burst, 0.0)
+        self._peers: OrderedDict[str, _Bucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._peers)
+
+    def take(self, peer: str, now: float) -> float:
+        """Take one; return 0, or after how many seconds there is one again."""
+        mine = self._of(peer, now)
+        self._all.fill(self._everybody, now)
+        wait = max(
+            (1 - mine.left) * self._peer.seconds_each,
+            (1 - self._all.left) * self._everybody.seconds_each,
+        )
+        if wait > 0:
+            return wait
+        mine.left -= 1
+        self._all.left -= 1
+        return 0.0
+
+    def give_back(self, peer: str, now: float) -> None:
+        """It was no guess."""
+        for bucket, rate in ((self._of(peer, now), self._peer), (self._all, self._everybody)):
+            bucket.left = min(rate.burst, bucket.left + 1)
+
+    def _of(self, peer: str, now: float) -> _Bucket:
+        key = _network_of(peer)
+        bucket = self._peers.setdefault(key, _Bucket(self._peer.burst, now))
+        self._peers.move_to_end(key)
+        # Whoever has the addresses to push others out meets the limit for all.
+        while len(self._peers) > self._most:
+            self._peers.popitem(last=False)
+        bucket.fill(self._peer, now)
+        return bucket
+
+
+def _network_of(peer: str) -> str:
+    """Who has one IPv6 address has the 2**64 around it."""
+    address = address_of(peer)
+    if address is None:
+        return ""
+    return address.exploded[:19] if address.version == 6 else str(address)
