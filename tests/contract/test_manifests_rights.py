@@ -34,7 +34,7 @@ IMAGE = "registry.example.com/os/infra@sha256:" + "a" * 64
 OVERRIDE = "99-infra-relayer-osimage"
 INFRA = PoolName("infra")
 RELEASE = release_image("4.18.9")
-ASKING = {"cluster", "listing", "live", "reflector", "trust"}
+ASKING = {"cluster", "listing", "live", "reflector", "reviews", "trust"}
 """Modules of watcher/clients/kube that send requests to API servers."""
 
 

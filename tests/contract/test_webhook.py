@@ -13,13 +13,14 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 
 from tests.registries import PrivateCa
 from watcher.clients.hooks import ANSWER_SECONDS, Webhook, signed
 from watcher.clients.store.memory_outbox import MemoryOutbox
-from watcher.clients.webhook import WebhookSink, payload
+from watcher.clients.webhook import WebhookSink, content, payload
 from watcher.clock import SystemClock
 from watcher.core.letters import (
     About,
@@ -428,6 +429,36 @@ def example() -> str:
 def test_the_example_of_the_page_is_what_is_sent() -> None:
     (shown,) = re.findall(r"```json\n(.*?)\n```", DOC, re.DOTALL)
     assert shown == example()
+
+
+ALERT = Notice(
+    cause="lag:0a1b2c3d4e5f",
+    title="2 pools of prod are behind 4.16.9",
+    sentence="for one, prod/gpu: its OS image is 6 releases behind that of 4.16.9: critical by"
+    " releases",
+    places=("prod/gpu", "prod/infra"),
+    severity=Severity.CRITICAL,
+    since=AT,
+    rule="lag",
+    silenced="prod/infra: alert lag is silenced by cli:ann until 2026-11-20 08:00 UTC: new nodes"
+    " come",
+    escalated=True,
+)
+CALL = Nudge(
+    update="",
+    cluster="",
+    pool="",
+    sentence="critical now: 2 pools of prod are behind 4.16.9: for one, prod/gpu: its OS image is 6"
+    " releases behind",
+    severity=Severity.CRITICAL,
+    cause=ALERT.cause,
+)
+
+
+def test_the_alerts_of_the_page_are_what_is_sent() -> None:
+    shown = re.findall(r"```jsonc\n(.*?)\n```", DOC, re.DOTALL)
+    sent = [msgspec.json.decode(msgspec.json.encode(content(body))) for body in (ALERT, CALL)]
+    assert [json.loads(one) for one in shown] == sent
 
 
 def test_the_page_names_every_field_around_the_letter() -> None:

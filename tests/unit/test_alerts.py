@@ -295,7 +295,8 @@ def test_a_pool_that_an_ended_update_left_paused_is_told_as_paused_and_sooner() 
 def test_a_degraded_pool_that_is_held_for_it_is_told_once() -> None:
     because = "has the image it shall have, but the pool is degraded: node a: x"
     degraded = [a_surveyed(flagged(Flag.DEGRADED, said="node a: x"), observed_at=NOW)]
-    assert told(looked(held(because=because), surveyed=degraded)) == {Rule.DEGRADED: WARNING}
+    (case,) = looked(held(because=because), surveyed=degraded)
+    assert (case.rule, case.severity) == (Rule.DEGRADED, WARNING)
     assert told(looked(held(because=because))) == {Rule.HELD: WARNING}
     off = AlertSettings(off=("degraded",))
     assert told(looked(held(because=because), surveyed=degraded, settings=off)) == {
@@ -345,7 +346,7 @@ def test_what_could_not_be_put_back_is_critical_and_no_hold_beside_it() -> None:
 def test_builds_that_fail_one_after_another(number: int, severity: Severity) -> None:
     failing = Failing(recipe="gpu", number=number, build="b-1", because="no space", since=T0)
     cases = looked(held(because="build b-1 failed: no space"), failing={PLACE: failing})
-    assert told(cases) == {Rule.BUILD_FAILING: severity}
+    assert [(case.rule, case.severity) for case in cases] == [(Rule.BUILD_FAILING, severity)]
     other = looked(held(because="recipe gpu cannot be used"), failing={PLACE: failing})
     assert told(other) == {Rule.BUILD_FAILING: severity, Rule.HELD: WARNING}
     off = AlertSettings(off=("build-failing",))

@@ -268,6 +268,7 @@ def test_each_limit_is_named(tmp_path: Path) -> None:
     assert "more than the limit of 3 objects" in one_of(read(place, objects=3))
     assert "more than the limit of 50 values" in one_of(read(place, values=50))
     assert "deeper than the limit of 2 levels" in one_of(read(place, depth=2))
+    assert "more than the limit of 9 lines; the rest is left out" in one_of(read(place, lines=9))
     assert "larger than the limit of 700 bytes" in one_of(read(place, object_bytes=700))
     long = write(tmp_path / "long", {"a.yaml": "x" * 999})
     assert "line 1 is longer than the limit of 700 bytes" in one_of(read(long, object_bytes=700))
@@ -360,3 +361,18 @@ def test_a_compressed_bomb_ends_at_the_limit(tmp_path: Path) -> None:
         dumps = read(place, total_bytes=10_000_000)
         assert reads_the_rest(dumps)
         assert "the dumps are larger than the limit of 10000000 bytes" in told(dumps)[0]
+
+
+@pytest.mark.parametrize("lines", ["items:\n", "items:\na:\n", "kind: NodeList\nitems:\nb: 1\n"])
+def test_a_list_that_begins_again_and_again_is_looked_at_once(lines: str, tmp_path: Path) -> None:
+    # Each beginning once asked everything before it for its kind: a megabyte took an hour.
+    began = time.monotonic()
+    told(read(write(tmp_path, {"bomb.yaml": lines * (1_000_000 // len(lines))})))
+    assert time.monotonic() - began < 20
+
+
+def test_a_block_to_cut_in_every_line_costs_no_more_than_others(tmp_path: Path) -> None:
+    text = "kind: Node\nmetadata:\n  name: x\n" + "  config:\n" * 150_000
+    began = time.monotonic()
+    told(read(write(tmp_path, {"bomb.yaml": text})))
+    assert time.monotonic() - began < 4

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 import pytest
 
@@ -45,6 +46,8 @@ class World:
         self.store = FakeStore(self.clock)
         self.found: list[Surveyed] = []
         """What this process finds of its clusters, as of now."""
+        self.dark: dict[str, datetime] = {}
+        """Clusters that are not seen any more, and when they were last."""
 
     @property
     def fleet(self) -> Fleet:
@@ -52,7 +55,8 @@ class World:
         return Fleet(self.store, self.settings, self.clock, surveyed=self.surveyed)
 
     def surveyed(self) -> Sequence[Surveyed]:
-        return [replace(one, observed_at=self.clock.now()) for one in self.found]
+        now = self.clock.now()
+        return [replace(o, observed_at=self.dark.get(o.cluster, now)) for o in self.found]
 
     async def look(self, place: str, because: str = "", **said: object) -> None:
         """What the leader's look at a pool says; held if there is a reason."""
@@ -343,6 +347,33 @@ async def test_a_silence_in_the_store_is_said_and_ends_by_itself() -> None:
     head, call = (await world.letters(after=600)).wanted
     assert isinstance(head.body, Notice)
     assert (head.body.silenced, call.thread_of) == ("", head.key)
+
+
+async def test_a_cluster_that_is_not_seen_ends_nothing_and_is_told_where_its_news_go() -> None:
+    world = await lagging()
+    world.found = [a_surveyed(), a_surveyed(cluster=ClusterName("far"))]
+    world.dark = {"prod": world.clock.now(), "far": world.clock.now()}
+    world.settings = replace(
+        world.settings,
+        routes=(
+            Route(to=("slack:CFAR",), clusters=("far",), pools=("*",)),
+            Route(to=("slack:C1",), clusters=("prod",)),
+        ),
+    )
+    await world.letters(after=301)
+    told = by_place(await world.letters(after=60))
+    assert told == {
+        "slack:C1": ["prod/infra is behind 4.16.9", "prod is not seen"],
+        "slack:CFAR": ["far is not seen"],
+    }
+    world.dark = {}
+    assert by_place(await world.letters()) == {}
+
+
+async def test_a_process_that_has_found_nothing_yet_ends_nothing() -> None:
+    world = await lagging()
+    world.found = [a_surveyed(cluster=PROD, asked_at=None)]
+    assert notice(await world.letters()).over_at is None
 
 
 async def test_another_process_calls_nobody_twice() -> None:

@@ -12,7 +12,7 @@ import structlog
 from tests.facts import T0, seconds
 from tests.fake_store import FakeStore
 from tests.virtual_time import LoopClock, virtually
-from watcher.core.beats import Beat
+from watcher.core.beats import Beat, unseen
 from watcher.core.facts import ClusterName
 from watcher.core.stages import stage_of
 from watcher.core.state import Surveyed
@@ -281,3 +281,11 @@ def test_a_clock_that_is_put_back_stops_nothing() -> None:
         await world.live()
 
     assert len(played(play).beats) == 11
+
+
+def test_a_cluster_seen_before_the_clock_was_put_back_is_not_seen() -> None:
+    # Else it would seem to be seen for an hour, whatever became of it.
+    seen = Surveyed(cluster=PROD, stage=stage_of(None), observed_at=T0 + timedelta(hours=1))
+    assert unseen([seen], (PROD,), most_seconds=300.0, now=T0) == (PROD,)
+    a_little = replace(seen, observed_at=T0 + timedelta(seconds=5))
+    assert unseen([a_little], (PROD,), most_seconds=300.0, now=T0) == ()

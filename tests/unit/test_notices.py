@@ -354,6 +354,13 @@ def test_there_are_at_most_200_notices_and_those_that_stand_longest_stay() -> No
     assert {one.key for one in days.memory.notices} == before
 
 
+def test_of_what_waits_the_oldest_of_each_cause_is_lost_last() -> None:
+    first = [held(f"prod/{name}", "the pool is broken") for name in "abc"]
+    last = held("test/x", "something else")
+    days = Days().see(*first).see(*first, last, after=MINUTE)
+    assert [one.place for one in days.memory.concerns] == ["prod/a", "test/x", "prod/b", "prod/c"]
+
+
 def test_a_notice_names_twenty_pools_and_says_how_many_more_there_are() -> None:
     views = [held(f"prod/p{n:03}") for n in range(200)]
     days = Days().see(*views).see(*views, after=HOLD)

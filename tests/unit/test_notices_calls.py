@@ -175,6 +175,13 @@ def test_a_notice_that_is_silenced_says_so_and_is_neither_over_nor_worse() -> No
     assert call.body.sentence.startswith("critical now: ")
 
 
+def test_a_call_that_is_not_delivered_yet_is_not_made_once_it_is_silenced() -> None:
+    days = told().see(lagging(5), after=MINUTE)
+    assert len(days.calls) == 1
+    days.silences = [a_silence()]
+    assert days.see(lagging(5), after=MINUTE).calls == []
+
+
 def test_what_still_holds_when_a_silence_ends_is_said_anew() -> None:
     days = told()
     days.silences = [a_silence("prod", until=T0 + seconds(2 * HOUR))]
@@ -185,6 +192,26 @@ def test_what_still_holds_when_a_silence_ends_is_said_anew() -> None:
     assert isinstance(call.body, Nudge)
     assert call.body.sentence.startswith("no longer silenced, and still so: ")
     assert days.see(lagging(), after=HOUR).calls == [call.key]
+
+
+def test_what_gets_better_while_it_is_silenced_calls_nobody_when_it_is_as_bad_again() -> None:
+    days = told(5)
+    days.silences = [a_silence(until=T0 + seconds(2 * HOUR))]
+    days.see(lagging(1), after=MINUTE)
+    assert days.one.severity is CRITICAL
+    days.see(lagging(5), after=HOUR)
+    (call,) = [one for one in wanted(days) if one.once]
+    assert isinstance(call.body, Nudge)
+    assert call.body.sentence.startswith("no longer silenced")
+
+
+def test_a_pool_that_is_silenced_does_not_join_what_stands() -> None:
+    days = told()
+    days.silences = [a_silence("prod/gpu")]
+    days.see(lagging(1, "prod/gpu", "prod/infra"), after=DAY / 24)
+    assert (days.one.places, days.one.silenced) == (("prod/infra",), "")
+    days.see(lagging(1, "prod/gpu"), after=MINUTE)
+    assert days.one.over_at == days.now, "what was told is over, and the other one is not told"
 
 
 def test_what_ended_while_it_was_silenced_is_over() -> None:
@@ -252,11 +279,18 @@ def test_an_update_that_rolls_out_neither_ends_a_notice_nor_makes_it_worse() -> 
     assert days.one.over_at == days.now
 
 
+def test_a_pool_that_its_update_has_paused_for_days_is_not_told_as_paused() -> None:
+    rolling = {"prod/infra": an_update(state=UpdateState.ROLLING_OUT)}
+    paused = a_surveyed(flagged(Flag.PAUSED, since=T0 - seconds(9 * DAY)))
+    assert Days().see(paused, active=rolling).see(paused, after=DAY, active=rolling).stand == []
+    assert Days().see(paused).told == {("paused", "critical")}
+
+
 def test_a_rollout_that_failed_tells_again_what_it_did_not_mend() -> None:
     rolling = {"prod/infra": an_update(state=UpdateState.ROLLING_BACK)}
     days = told().see(lagging(9), after=MINUTE, active=rolling)
     days.see(lagging(9), after=HOUR)
-    assert days.one.severity is WARNING, "it has to last again"
+    assert (days.one.severity, days.calls) == (WARNING, []), "it has to last again"
     days.see(lagging(9), after=LAG_WAIT)
     assert (days.one.severity, len(days.calls)) == (CRITICAL, 1)
 
@@ -313,6 +347,13 @@ def test_a_place_that_is_told_anyway_is_not_told_twice() -> None:
     here = replace(STEP, to=(ONE, ONE))
     days = told(5, escalations=(here,)).see(lagging(5), after=DAY)
     assert places(days) == {ONE: False}
+
+
+def test_a_place_of_another_severity_stays_one_that_is_told_too() -> None:
+    both = replace(STEP, severities=("warning", "critical"))
+    days = told(to=by_severity, escalations=(both,)).see(lagging(), after=2 * HOUR)
+    assert places(days) == {ONE: False, PAGER: True}
+    assert places(days.see(lagging(), after=MINUTE)) == {ONE: False, PAGER: True}
 
 
 def test_steps_come_one_after_another() -> None:

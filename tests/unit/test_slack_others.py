@@ -78,6 +78,28 @@ NOTICE = Notice(
     since=AT - 130 * MINUTE,
 )
 OVER = replace(NOTICE, over_at=AT)
+ALERT = Notice(
+    cause="lag:0a1b2c",
+    title="2 pools of prod are behind 4.16.9",
+    sentence="for one, prod/gpu: its OS image is 6 releases behind that of 4.16.9: critical by"
+    " releases",
+    places=("prod/gpu", "prod/infra"),
+    severity=Severity.CRITICAL,
+    since=AT - 130 * MINUTE,
+    rule="lag",
+    escalated=True,
+)
+SILENCED = replace(
+    ALERT, silenced="alert lag is silenced by cli:ann until 2026-11-20 08:00 UTC: new nodes come"
+)
+CALL = Nudge(
+    update="",
+    cluster="",
+    pool="",
+    sentence="critical now: 2 pools of prod are behind 4.16.9",
+    severity=Severity.CRITICAL,
+    cause=ALERT.cause,
+)
 DIGEST = Digest(
     title="Layered pools, daily",
     day="Wed 2026-11-25",
@@ -104,6 +126,9 @@ CASES: dict[str, Body] = {
     "nudge-critical": replace(NUDGE, severity=Severity.CRITICAL, mentions=()),
     "notice": NOTICE,
     "notice-over": OVER,
+    "notice-alert": ALERT,
+    "notice-silenced": SILENCED,
+    "nudge-alert": CALL,
     "digest": DIGEST,
     "digest-empty": QUIET,
 }
@@ -267,3 +292,28 @@ def test_answers_are_taken_whatever_they_hold(title: str, rows: Any) -> None:
     for said in (answer(title), table(title, rows), bullets(title, lines)):
         assert faults_of_message(said) == []
         assert mentions(whole(said)) == []
+
+
+def test_a_silenced_notice_says_by_whom_and_one_that_is_over_does_not() -> None:
+    said = notice(SILENCED)
+    assert said["blocks"][0]["text"]["text"] == "🔕 2 pools of prod are behind 4.16.9"
+    assert "*Silenced:* alert lag is silenced by cli:ann" in whole(said)
+    over = notice(replace(SILENCED, over_at=AT))
+    assert over["blocks"][0]["text"]["text"].startswith("✅ Over:")
+    assert "Silenced" not in whole(over)
+
+
+def test_a_notice_names_its_rule_and_that_it_was_told_elsewhere_first() -> None:
+    assert "alert `lag`" in whole(notice(ALERT))
+    assert "told here too, as it lasts" in whole(notice(ALERT))
+    plain = whole(notice(replace(ALERT, rule="", escalated=False)))
+    assert "alert `" not in plain
+    assert "told here too" not in plain
+
+
+def test_a_call_about_a_notice_names_its_pool_if_there_is_one() -> None:
+    said = whole(nudge(CALL))
+    assert "🚨 critical now: 2 pools of prod" in said
+    assert "*" not in said
+    alone = whole(nudge(replace(CALL, cluster="prod", pool="infra")))
+    assert "*prod/infra*: critical now" in alone

@@ -8,6 +8,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests import facts
 from tests.facts import (
     INFRA,
     OURS,
@@ -17,7 +18,6 @@ from tests.facts import (
     a_lineage,
     a_machine_config,
     a_node,
-    a_pool,
     a_release,
     a_version,
     conditions,
@@ -49,6 +49,11 @@ KNOWN = Known(
     lineages={IMAGE: a_lineage(), OTHER: a_lineage("4.16.1")},
     lags={"infra": Lag(releases=2)},
 )
+
+
+def a_pool(name: str = "infra", **said: Any) -> Pool:
+    """One whose sources nobody says, so that none of them can be missing."""
+    return facts.a_pool(name, **{"spec_sources": (), **said})
 
 
 def view(**said: Any) -> ClusterView:
@@ -382,3 +387,43 @@ def test_after_any_changes_that_tell_which_nodes_moved_all_is_as_in_a_fresh_surv
 
 def _names(survey: Survey) -> dict[str, set[str]]:
     return {pool: {n.meta.name for n in nodes} for pool, nodes in survey.members().items() if nodes}
+
+
+THEIRS = "98-theirs"
+
+
+def rendered_from_what_was_not_read(*, image: str | None, mine: str = "") -> Finding:
+    """The pool infra; `image` of its rendered MachineConfig, None: that was not read either."""
+    pool = a_pool(spec_sources=("00-worker", THEIRS))
+    configs = {"00-worker": a_machine_config("00-worker")}
+    if image is not None:
+        configs[pool.spec_configuration] = a_machine_config(
+            pool.spec_configuration, role="", os_image_url=image
+        )
+    if mine:
+        configs[OURS] = a_machine_config(OURS, os_image_url=mine)
+    seen = view(pools={"infra": pool}, machine_configs=configs)
+    return Survey(PROD).of(seen, KNOWN, now=T0)[0]
+
+
+def test_a_pool_of_which_a_machineconfig_was_not_read_is_never_called_well() -> None:
+    for rendered, mine in ((None, ""), (OTHER, ""), (None, IMAGE), (OTHER, IMAGE)):
+        found = rendered_from_what_was_not_read(image=rendered, mine=mine)
+        assert found.state is State.UNREADABLE
+        assert THEIRS in found.sentence
+        assert (found.override, found.lag) == (None, Lag())
+
+
+def test_what_was_not_read_says_nothing_where_the_rendered_image_is_explained_without_it() -> None:
+    stock = str(a_base().image)
+    assert rendered_from_what_was_not_read(image=stock).state is State.STOCK
+    assert rendered_from_what_was_not_read(image=IMAGE, mine=IMAGE).state is State.CURRENT
+
+
+def test_a_machineconfig_that_is_read_after_all_makes_its_pool_readable() -> None:
+    survey, pool = Survey(PROD), a_pool(spec_sources=(THEIRS,))
+    first = view(pools={"infra": pool}, machine_configs={})
+    assert survey.of(first, KNOWN, now=T0)[0].state is State.UNREADABLE
+    read = {THEIRS: a_machine_config(THEIRS)}  # it says nothing of the image
+    second = replace(first, machine_configs=read)
+    assert survey.of(second, KNOWN, now=T0)[0].state is State.STOCK

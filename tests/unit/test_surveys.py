@@ -190,6 +190,14 @@ async def test_what_did_not_move_is_confirmed_by_each_sign_of_life(world: World)
 
 
 @surveyed
+async def test_a_clock_that_is_put_back_leaves_nothing_seen_in_the_future(world: World) -> None:
+    earlier = world.seen.observed_at - timedelta(hours=1)
+    world.view = replace(world.view, observed_at=earlier)
+    assert world.seen.observed_at == earlier
+    assert {one.observed_at for one in world.seen.findings} == {earlier}
+
+
+@surveyed
 async def test_a_cluster_that_is_away_grows_old(world: World) -> None:
     at = world.seen.observed_at
     await later(3600)

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from contextvars import copy_context
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -9,7 +10,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     from watcher.cli.app import app
 
     try:
-        app(args=None if argv is None else list(argv), prog_name="relayer")
+        # What options say of the whole run is kept in a context of its own.
+        copy_context().run(app, args=None if argv is None else list(argv), prog_name="relayer")
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
     except KeyboardInterrupt:

@@ -1,20 +1,36 @@
 """The commands and their options. Nothing heavy is imported here: `--help` must come at once."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from watcher.cli import (
     doctor_commands,
     drift_command,
+    explain_command,
+    init_command,
     lint_command,
     manifests,
     release_commands,
     silence_commands,
     timing_commands,
 )
-from watcher.cli.options import BoundTo, Config, Output, PoolName, Reason, UpdateId, Yes
+from watcher.cli.options import (
+    AnyPool,
+    BoundTo,
+    Config,
+    Output,
+    PoolName,
+    PoolOrId,
+    Reason,
+    UpdateId,
+    Watch,
+    Yes,
+    coloured,
+    remotely,
+)
 from watcher.cli.output import Format
 
 app = typer.Typer(
@@ -60,17 +76,26 @@ def demo(ctx: typer.Context) -> None:
 
 
 @app.command()
-def status(ctx: typer.Context, config: Config = None, output: Output = Format.TABLE) -> None:
+def status(
+    ctx: typer.Context,
+    watch: Watch = False,
+    config: Config = None,
+    output: Output = Format.TABLE,
+) -> None:
     """Show pools, active updates, recent ends."""
     from watcher.cli import looking, running
 
-    running.carry_out(ctx, config, lambda s: looking.status(s, output))
+    if watch:
+        from watcher.cli import watching
+
+        running.ask(ctx, config, lambda d: watching.status(d, output))
+    running.ask(ctx, config, lambda d: looking.status(d, output))
 
 
 @app.command()
 def plan(
     ctx: typer.Context,
-    pool: Annotated[str | None, typer.Argument(metavar="POOL", help="All, if left out.")] = None,
+    pool: AnyPool = None,
     config: Config = None,
     output: Output = Format.TABLE,
 ) -> None:
@@ -78,9 +103,9 @@ def plan(
 
     Names what stands in the way of applying it now. Changes nothing.
     """
-    from watcher.cli import looking, running
+    from watcher.cli import plans, running
 
-    running.carry_out(ctx, config, lambda s: looking.plan(s, pool, output))
+    running.ask(ctx, config, lambda d: plans.plan(d, pool, output))
 
 
 @app.command()
@@ -100,10 +125,10 @@ def rebuild(
     """
     from watcher.cli import deciding, running
 
-    running.carry_out(
+    running.ask(
         ctx,
         config,
-        lambda s: deciding.rebuild(s, pool, allow_downgrade=allow_downgrade, yes=yes, form=output),
+        lambda d: deciding.rebuild(d, pool, allow_downgrade=allow_downgrade, yes=yes, form=output),
     )
 
 
@@ -150,11 +175,11 @@ def _decide(
 ) -> None:
     from watcher.cli import deciding, running
 
-    running.carry_out(
+    running.ask(
         ctx,
         config,
-        lambda s: deciding.decide(
-            s,
+        lambda d: deciding.decide(
+            d,
             "approve" if what == "approve" else "reject",
             update,
             reason=reason,
@@ -179,25 +204,33 @@ def stock(
     """
     from watcher.cli import deciding, running
 
-    running.carry_out(ctx, config, lambda s: deciding.stock(s, pool, yes=yes, form=output))
+    running.ask(ctx, config, lambda d: deciding.stock(d, pool, yes=yes, form=output))
 
 
 @app.command()
 def history(
     ctx: typer.Context,
-    target: Annotated[
-        str | None,
-        typer.Argument(metavar="POOL|ID", help="A pool's updates, or one job's audit trail."),
-    ] = None,
+    target: PoolOrId = None,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, max=500)] = 20,
     log: Annotated[bool, typer.Option("--log", help="With an id: the build's log too.")] = False,
+    watch: Watch = False,
     config: Config = None,
     output: Output = Format.TABLE,
 ) -> None:
-    """Show updates, or one job's audit trail."""
+    """Show updates, or one job's audit trail.
+
+    With --watch and an id until its end; the exit code is that of the end.
+    """
     from watcher.cli import looking, running
 
-    running.carry_out(ctx, config, lambda s: looking.history(s, target, limit, log, output))
+    if watch:
+        if target is None or not looking.is_job(target):
+            raise typer.BadParameter("--watch follows one update or build: name its id")
+        from watcher.cli import watching
+
+        running.ask(ctx, config, lambda d: watching.history(d, target, output))
+
+    running.ask(ctx, config, lambda d: looking.history(d, target, limit, log, output))
 
 
 @app.command()
@@ -245,12 +278,15 @@ for command in (*timing_commands.COMMANDS, *silence_commands.COMMANDS):
     app.command()(command)
 
 
-for name, answer in {
+more: dict[str, Callable[..., None]] = {
     **drift_command.COMMANDS,
+    **explain_command.COMMANDS,
+    **init_command.COMMANDS,
     **lint_command.COMMANDS,
     **manifests.COMMANDS,
     **release_commands.COMMANDS,
-}.items():
+}
+for name, answer in more.items():
     app.command(name)(answer)
 
 
@@ -274,8 +310,64 @@ for subject, look in doctor_commands.COMMANDS.items():
 
 
 @app.command()
+def bundle(
+    ctx: typer.Context,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--to",
+            metavar="FILE",
+            help="Else relayer-bundle-<time>.tar.gz here.",
+            show_default=False,
+        ),
+    ] = None,
+    config: Config = None,
+    output: Output = Format.TABLE,
+) -> None:
+    """Write an archive for whoever helps.
+
+    Version, configuration, status, drift, history, audit; without secrets.
+    """
+    from watcher.cli import bundle as work
+    from watcher.cli import running
+
+    running.carry_out(ctx, config, lambda s: work.bundle(s, to, output))
+
+
+@app.command()
+def completion(
+    shell: Annotated[
+        Literal["bash", "zsh", "fish"],
+        typer.Argument(metavar="bash|zsh|fish", help="Whose script is printed."),
+    ],
+) -> None:
+    """Print what completes commands in a shell.
+
+    bash: `source <(relayer completion bash)` in ~/.bashrc.
+    """
+    from watcher.cli import completing
+
+    typer.echo(completing.script(shell))
+
+
+@app.command()
 def version(output: Output = Format.TABLE) -> None:
     """Print the version."""
     from watcher.cli import serving
 
     raise typer.Exit(serving.version(output))
+
+
+REMOTE = frozenset(
+    {
+        *("status", "drift", "plan", "history", "windows"),
+        *("approve", "reject", "snooze", "rebuild", "stock"),
+        *("freeze", "unfreeze", "hold", "unhold", "freezes"),
+        *("silence", "unsilence", "silences"),
+    }
+)
+"""Commands that a running service answers too."""
+for made in app.registered_commands:
+    named = made.name or getattr(made.callback, "__name__", "")
+    if made.callback is not None and named not in ("run", "demo"):
+        made.callback = coloured(remotely(made.callback) if named in REMOTE else made.callback)

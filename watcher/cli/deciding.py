@@ -1,37 +1,26 @@
 """Commands by which people decide. What counts is said by `people` and `planner`, not here."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
-from typing import Literal
+from typing import TYPE_CHECKING
 
-from watcher import scopes, shown
-from watcher.bootstrap import App, open_app, watching
 from watcher.cli import output
+from watcher.cli.asking import LEFT_ALONE, agreed
+from watcher.cli.door import Decision, Door, Row
 from watcher.cli.exits import Code, NotFound, Usage
-from watcher.cli.looking import print_plan
 from watcher.cli.output import Format, pairs, say, tell
-from watcher.cli.session import (
-    LEFT_ALONE,
-    SURFACE,
-    agreed,
-    identity,
-    moment,
-    only,
-    pool_named,
-    the_desk,
-    update_named,
+from watcher.cli.plans import print_plan
+
+if TYPE_CHECKING:
+    from watcher.settings import Settings
+
+DECIDED_ABOUT = (
+    *("id", "state", "because", "change", "release", "base", "image", "recipe", "requested_by"),
 )
-from watcher.core.facts import Digest, Malformed
-from watcher.core.update import Update
-from watcher.core.update_events import UpdateState
-from watcher.engine import noted
-from watcher.people import Outcome
-from watcher.settings import PoolSettings, Settings
 
 
 async def decide(
-    settings: Settings,
-    what: Literal["approve", "reject"],
+    door: Door,
+    what: Decision,
     update_id: str,
     *,
     reason: str,
@@ -40,182 +29,148 @@ async def decide(
     form: Format,
 ) -> Code:
     """Approve or reject exactly what is shown, or what `binding` names."""
-    named = _digest(binding)
-    async with the_desk(settings) as desk:
-        update, _ = await update_named(desk.store, update_id)
-        if not yes:
-            _show(update)
-        if not agreed(f"{what.capitalize()} this?", yes=yes):
-            tell(LEFT_ALONE)
-            return Code.DECLINED
-        decision = desk.people.approve if what == "approve" else desk.people.reject
-        outcome = await decision(
-            update.id,
-            by=identity(),
-            binding=named or _bound(update),
-            reason=reason,
-            surface=SURFACE,
-        )
-    return _decided(outcome, form)
+    _check(binding)
+    update = await door.update(update_id)
+    if not yes:
+        _show(update)
+    if not agreed(f"{what.capitalize()} this?", yes=yes):
+        tell(LEFT_ALONE)
+        return Code.DECLINED
+    bound = binding or update["binding"]
+    return _said(await door.decide(what, update_id, binding=bound, reason=reason), form)
 
 
-async def snooze(
-    settings: Settings, update_id: str, *, until: str, binding: str, form: Format
-) -> Code:
+async def snooze(door: Door, update_id: str, *, until: str, binding: str, form: Format) -> Code:
     """Put an update off, as it is shown or as `binding` names it."""
-    named = _digest(binding)
-    async with the_desk(settings) as desk:
-        update, _ = await update_named(desk.store, update_id)
-        at = moment(settings, f"{update.cluster}/{update.pool}", until, now=desk.clock.now())
-        outcome = await desk.people.snooze(
-            update.id, by=identity(), until=at, binding=named or _bound(update), surface=SURFACE
-        )
-    return _decided(outcome, form)
+    _check(binding)
+    update = await door.update(update_id)
+    bound = binding or update["binding"]
+    return _said(await door.snooze(update_id, binding=bound, until=until), form)
 
 
-def _decided(outcome: Outcome, form: Format) -> Code:
-    if form is Format.JSON:
-        row = shown.update_row(outcome.update)
-        output.as_json({"sentence": outcome.sentence, "update": row})
+def _said(outcome: Row, form: Format) -> Code:
+    if form.is_data:
+        output.data(outcome, form)
     else:
-        say(outcome.sentence)
+        say(outcome["sentence"])
     return Code.OK
 
 
-def _bound(update: Update) -> Digest | None:
-    return update.binding.digest() if update.image else None
+def _check(binding: str) -> None:
+    from watcher.core.facts import Digest, Malformed
 
-
-def _digest(binding: str) -> Digest | None:
     try:
-        return Digest(binding) if binding else None
+        if binding:
+            Digest(binding)
     except Malformed as error:
         raise Usage(f"--binding: {error}") from error
 
 
-def _show(update: Update) -> None:
+def _show(update: Row) -> None:
     """Tell on stderr what the decision is about, so that stdout stays the result."""
-    row = shown.update_row(update)
-    names = (
-        "id",
-        "state",
-        "because",
-        "change",
-        "release",
-        "base",
-        "image",
-        "recipe",
-        "requested_by",
-    )
-    for name in names:
-        if row[name]:
-            tell(f"{name.replace('_', ' ')}: {row[name]}")
-    tell(f"pool: {update.cluster}/{update.pool}")
+    for name in DECIDED_ABOUT:
+        if update[name]:
+            tell(f"{name.replace('_', ' ')}: {update[name]}")
+    tell(f"pool: {output.place(update)}")
 
 
-async def rebuild(
-    settings: Settings, pool: str, *, allow_downgrade: bool, yes: bool, form: Format
-) -> Code:
+async def rebuild(door: Door, pool: str, *, allow_downgrade: bool, yes: bool, form: Format) -> Code:
     """Ask for an update of a pool though nothing asks for it by itself."""
-    by = identity()
 
-    async def ask(app: App, place: PoolSettings) -> Update:
-        return await app.planner.rebuild(
-            place.cluster, place.pool, by=by, allow_downgrade=allow_downgrade, surface=SURFACE
-        )
+    async def ask(place: str) -> Row:
+        return await door.rebuild(place, allow_downgrade=allow_downgrade)
 
-    return await _asked(settings, pool, ("Rebuild", "Rebuild and update"), ask, yes=yes, form=form)
+    return await _asked(door, pool, "Rebuild and update", ask, yes=yes, form=form)
 
 
-async def stock(settings: Settings, pool: str, *, yes: bool, form: Format) -> Code:
+async def stock(door: Door, pool: str, *, yes: bool, form: Format) -> Code:
     """Ask for the stock image: our override is removed and the rollout followed."""
-    by = identity()
-
-    async def ask(app: App, place: PoolSettings) -> Update:
-        return await app.planner.stock(place.cluster, place.pool, by=by, surface=SURFACE)
-
-    return await _asked(
-        settings, pool, ("Stock", "Go back to the stock image on"), ask, yes=yes, form=form
-    )
+    question = "Go back to the stock image on"
+    return await _asked(door, pool, question, door.stock, yes=yes, form=form)
 
 
 async def _asked(
-    settings: Settings,
+    door: Door,
     pool: str,
-    what: tuple[str, str],
-    ask: Callable[[App, PoolSettings], Awaitable[Update]],
+    question: str,
+    ask: Callable[[str], Awaitable[Row]],
     *,
     yes: bool,
     form: Format,
 ) -> Code:
-    """`what`: the word for auditors, and how it begins a question."""
-    place, (word, question) = pool_named(settings, pool), what
-    async with (
-        open_app(only(settings, {place.cluster})) as app,
-        watching(app, place.cluster),
-    ):
-        if not yes and form is Format.TABLE:
-            print_plan(shown.plan_row(await app.planner.plan(place.cluster, place.pool)))
-        if not agreed(f"{question} {place.cluster}/{place.pool}?", yes=yes):
-            tell(LEFT_ALONE)
-            return Code.DECLINED
-        async with scopes.declined_is_audited(
-            app.store,
-            app.clock,
-            word,
-            f"{place.cluster}/{place.pool}",
-            by=identity(),
-            surface=SURFACE,
-        ):
-            update = await ask(app, place)
-    if form is Format.JSON:
-        output.as_json({"update": shown.update_row(update)})
+    """`question`: how it begins, before the pool's name."""
+    place = await door.place(pool)
+    if not yes and not form.is_data:
+        print_plan((await door.plans(place))["plans"][0], form)
+    if not agreed(f"{question} {place}?", yes=yes):
+        tell(LEFT_ALONE)
+        return Code.DECLINED
+    asked = await ask(place)
+    if form.is_data:
+        output.data(asked, form)
         return Code.OK
-    awaits = update.state is UpdateState.AWAITING_APPROVAL
+    update = asked["update"]
+    awaits = update["state"] == "awaiting-approval"
     pairs(
         [
-            ("update", update.id),
-            ("state", update.state),
-            ("why", update.because),
+            ("update", update["id"]),
+            ("state", update["state"]),
+            ("why", update["because"]),
             # The plan that was shown before the question had them already.
-            *(("lint", sentence) for sentence in update.background.complaints if yes),
-            ("next", f"relayer approve {update.id}" if awaits else "the service carries it on"),
+            *(("lint", sentence) for sentence in update["background"]["complaints"] if yes),
+            (
+                "next",
+                f"relayer approve {update['id']}" if awaits else "the service carries it on",
+            ),
         ]
     )
     return Code.OK
 
 
-async def revive(settings: Settings, job_id: str, form: Format) -> Code:
+async def revive(settings: "Settings", job_id: str, form: Format) -> Code:
     """Bring a dead letter back into the queue."""
-    async with the_desk(settings) as desk:
+    from dataclasses import replace
+
+    from watcher.cli.session import SURFACE, identity
+    from watcher.cli.stores import the_store
+    from watcher.clock import SystemClock
+    from watcher.engine import noted
+
+    async with the_store(settings) as store:
         try:
-            job = (await desk.store.get(job_id)).job
-            entry = noted(job, "Revived", by=identity(), now=desk.clock.now())
-            await desk.store.revive(job_id, replace(entry, surface=SURFACE))
+            job = (await store.get(job_id)).job
+            entry = noted(job, "Revived", by=identity(), now=SystemClock().now())
+            await store.revive(job_id, replace(entry, surface=SURFACE))
         except KeyError:
             raise NotFound(f"{job_id} is no dead letter; `relayer dead` lists them") from None
-    if form is Format.JSON:
-        output.as_json({"revived": job_id})
+    if form.is_data:
+        output.data({"revived": job_id}, form)
     else:
         say(f"{job_id} is in the queue again")
     return Code.OK
 
 
-async def cancel(settings: Settings, build_id: str, reason: str, form: Format) -> Code:
+async def cancel(settings: "Settings", build_id: str, reason: str, form: Format) -> Code:
     """End a build that has not ended."""
-    by = identity()
+    from watcher import scopes
+    from watcher.cli.session import SURFACE, desk_of, identity
+    from watcher.cli.stores import the_store
+    from watcher.clock import SystemClock
+
+    by, clock = identity(), SystemClock()
     async with (
-        the_desk(settings) as desk,
+        the_store(settings) as store,
         scopes.declined_is_audited(
-            desk.store, desk.clock, "Cancel", "", by=by, surface=SURFACE, job=build_id
+            store, clock, "Cancel", "", by=by, surface=SURFACE, job=build_id
         ),
     ):
+        people = desk_of(settings, store, clock).people
         try:
-            build = await desk.people.cancel_build(build_id, by=by, reason=reason, surface=SURFACE)
+            build = await people.cancel_build(build_id, by=by, reason=reason, surface=SURFACE)
         except KeyError:
             raise NotFound(f"there is no build {build_id}; `relayer status` lists them") from None
-    if form is Format.JSON:
-        output.as_json({"cancelled": build.id, "state": build.state})
+    if form.is_data:
+        output.data({"cancelled": build.id, "state": build.state}, form)
     else:
         say(f"{build.id} is cancelled; the updates that waited for it fail, nothing was touched")
     return Code.OK

@@ -61,7 +61,7 @@ async def printed(
     found = []
     async for one in findings:
         found.append(one)
-        if form is Format.TABLE:
+        if not form.is_data:
             say(f"{one.level:<8} {one.what:<{width}} — {one.said}")
             sys.stdout.flush()
     return found
@@ -70,12 +70,12 @@ async def printed(
 def ended(found: list[Finding], form: Format, *, usable: bool = True) -> Code:
     """Return the code of what was found, and print the JSON document if that is wanted."""
     code = _code(found, usable=usable)
-    if form is Format.JSON:
+    if form.is_data:
         rows = [
             {"level": str(f.level), "what": output.clean(f.what), "said": output.clean(f.said)}
             for f in found
         ]
-        output.as_json({"ok": code is Code.OK, "checks": rows})
+        output.data({"ok": code is Code.OK, "checks": rows}, form)
     return code
 
 

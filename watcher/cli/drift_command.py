@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from watcher.cli.exits import Code
-from watcher.cli.options import Config, Output
+from watcher.cli.options import Config, Output, Watch
 from watcher.cli.output import Format
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ def drift(
         bool,
         typer.Option("--registry", help="With --from: ask registries and the update service too."),
     ] = False,
+    watch: Watch = False,
     config: Config = None,
     output: Output = Format.TABLE,
 ) -> None:
@@ -44,15 +45,24 @@ def drift(
     from watcher.cli import running
 
     paths = list(files or [])
+    if watch:
+        if paths:
+            raise typer.BadParameter("--watch is of clusters: files do not change")
+        from watcher.cli import watching
+
+        running.ask(ctx, config, lambda d: watching.drift(d, output, cluster=cluster))
+    if not paths:
+        running.ask(ctx, config, lambda d: work.drift(d, output, cluster=cluster))
+        return
 
     def asked(settings: "Settings") -> Awaitable[Code]:
-        return work.drift(settings, paths, output, cluster=cluster, registry=registry)
+        return work.of_files(settings, paths, output, cluster=cluster, registry=registry)
 
-    if paths and not registry:
+    if registry:
+        running.carry_out(ctx, config, asked)
+    else:
         # Nothing here writes log lines, and their library takes longer to load than this runs.
         running.carry_out_alone(ctx, lambda: asked(running.settings_from(config)))
-    else:
-        running.carry_out(ctx, config, asked)
 
 
 COMMANDS: Mapping[str, Callable[..., None]] = {"drift": drift}

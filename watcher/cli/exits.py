@@ -40,6 +40,10 @@ class NoService(Exception):
     """There is no store to ask: nothing has run here; the sentence says what to do."""
 
 
+class Fault(Exception):
+    """A service failed inside; its log says more."""
+
+
 class Usage(Exception):
     """The arguments do not say one thing."""
 
@@ -56,6 +60,8 @@ def explain(error: BaseException) -> tuple[Code, str]:
             return Code.NOT_FOUND, str(cause)
         case Declined() | Conflict():
             return Code.DECLINED, f"declined: {cause}"
+        case Fault():
+            return Code.FAILED, str(cause)
         case NoService():
             return Code.UNREACHABLE, str(cause)
         case Transient():

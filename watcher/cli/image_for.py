@@ -78,14 +78,13 @@ async def image_for(
         if image is None:
             raise NotFound(f'no image tag "{tag}" exists in the release image {payload.image}')
         _check(image, tag, payload)
-        if form is Format.JSON:
+        if form.is_data:
             from watcher.cli import image_details
 
-            output.as_json(
-                await image_details.of(
-                    at, payload, tag=tag, stream=stream, image=image, wanted=wanted
-                )
+            details = await image_details.of(
+                at, payload, tag=tag, stream=stream, image=image, wanted=wanted
             )
+            output.data(details, form)
         else:
             say(image)
     return Code.OK

@@ -64,8 +64,8 @@ async def lineage(
             thorough=asked.thorough,
         )
         behind = await _behind(at, found, graphs, images)
-    if form is Format.JSON:
-        output.as_json(_data(image, found, behind))
+    if form.is_data:
+        output.data(_data(image, found, behind), form)
     else:
         _print(image, found, behind)
     return Code.NOT_FOUND if found.lineage.base is None else Code.OK

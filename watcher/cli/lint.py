@@ -53,8 +53,8 @@ async def lint(asked: Asked, config: Path | None, form: Format) -> Code:
         from watcher.core.lint.sarif import sarif
 
         output.as_json(sarif(complaints, version=metadata.version("relayer")))
-    elif form is Format.JSON:
-        output.as_json(_as_json(complaints, recipe=recipe, file=file))
+    elif form.is_data:
+        output.data(_as_json(complaints, recipe=recipe, file=file), form)
     else:
         _print(complaints, name=recipe.name)
     bad = {Severity.ERROR, *([Severity.WARNING] if asked.strict else [])}

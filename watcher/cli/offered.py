@@ -23,8 +23,8 @@ async def releases(flags: Flags, form: Format) -> Code:
     if cv is None:
         raise Refused(f"{name}: {problems or 'there is no ClusterVersion'}")
     offers = sorted(cv.offered, key=lambda one: graph.order(one.version), reverse=True)
-    if form is Format.JSON:
-        output.as_json(_as_json(name, cv, offers))
+    if form.is_data:
+        output.data(_as_json(name, cv, offers), form)
     else:
         _print(name, cv, offers)
     return Code.OK

@@ -8,14 +8,16 @@ import sys
 import traceback
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 import typer
 
 from watcher.cli.exits import Code, explain
+from watcher.cli.options import remote
 from watcher.cli.output import tell
 
 if TYPE_CHECKING:
+    from watcher.cli.door import Door
     from watcher.settings import Settings
 
 USUAL = Path("/etc/relayer/relayer.yaml")
@@ -49,7 +51,30 @@ def carry_out(
     raise typer.Exit(code)
 
 
-def carry_out_alone(ctx: typer.Context, work: Callable[[], Awaitable[Code]]) -> None:
+def ask(
+    ctx: typer.Context, path: Path | None, work: Callable[["Door"], Awaitable[Code]]
+) -> NoReturn:
+    """Run a command's work at the service beside us, or at the one that --server names.
+
+    Log lines are of no use here, and their library takes long to load.
+    """
+    there = remote.get()
+
+    async def asked() -> Code:
+        if there is not None:
+            from watcher.cli.remote_door import remote_door
+
+            async with remote_door(there) as far:
+                return await work(far)
+        from watcher.cli.local_door import local_door
+
+        async with local_door(settings_from(path)) as near:
+            return await work(near)
+
+    carry_out_alone(ctx, asked)
+
+
+def carry_out_alone(ctx: typer.Context, work: Callable[[], Awaitable[Code]]) -> NoReturn:
     """The same for work that reads the configuration itself, if it needs it."""
     debug = is_debug(ctx)
     try:

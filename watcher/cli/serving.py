@@ -37,22 +37,23 @@ def check_config(path: Path | None, form: Format) -> Code:
     try:
         settings = settings_from(path)
     except config.ConfigError as error:
-        if form is Format.TABLE:
+        if not form.is_data:
             raise
         found = [{"file": p.file, "line": p.line, "message": p.message} for p in error.problems]
-        output.as_json({"ok": False, "problems": found, "settings": None})
+        output.data({"ok": False, "problems": found, "settings": None}, form)
         return Code.USAGE
     for missing in _missing(settings):
         tell(f"note: {missing} is not on this machine")
-    if form is Format.JSON:
-        output.as_json({"ok": True, "problems": [], "settings": config.as_data(settings)})
+    if form.is_data:
+        held = config.as_data(settings)
+        output.data({"ok": True, "problems": [], "settings": held}, form)
     else:
         say(config.effective(settings).rstrip())
     return Code.OK
 
 
-def _missing(settings: Settings) -> Iterator[str]:
-    """Files that are named and absent here; elsewhere, where the service runs, they may be."""
+def named_files(settings: Settings) -> Iterator[tuple[str, Path]]:
+    """Yield the files that a configuration names, and what each is."""
     named: list[tuple[str, Path | None]] = [
         ("redis.password_file", settings.redis.password_file),
         ("redis.ca_file", settings.redis.ca_file),
@@ -69,16 +70,19 @@ def _missing(settings: Settings) -> Iterator[str]:
     for one in settings.clusters:
         for what in ("kubeconfig", "token_file", "ca_file"):
             named.append((f"{what} of cluster {one.name}", getattr(one, what)))
-    for what, path in named:
-        if path is not None and not path.exists():
-            yield f"{what}: {path}"
+    yield from ((what, path) for what, path in named if path is not None)
+
+
+def _missing(settings: Settings) -> Iterator[str]:
+    """Files that are named and absent here; elsewhere, where the service runs, they may be."""
+    yield from (f"{what}: {path}" for what, path in named_files(settings) if not path.exists())
 
 
 def version(form: Format) -> Code:
     """Print the version."""
     ours = metadata.version("relayer")
-    if form is Format.JSON:
-        output.as_json({"version": ours, "python": platform.python_version()})
+    if form.is_data:
+        output.data({"version": ours, "python": platform.python_version()}, form)
     else:
         say(f"relayer {ours}")
     return Code.OK

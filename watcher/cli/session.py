@@ -1,18 +1,14 @@
-"""What commands share: settings, the store, who is asking, and errors as exit codes."""
+"""What the local door shares: names of the settings, who asks, what decisions are made with."""
 
 import os
 import pwd
-import sys
-from collections.abc import AsyncIterator, Collection
-from contextlib import asynccontextmanager
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-import typer
-
 from watcher import config, scopes
-from watcher.cli.exits import NoService, NotFound, Usage
-from watcher.clock import SystemClock
+from watcher.cli.door import nearest_place
+from watcher.cli.exits import NotFound, Usage
 from watcher.core.update import Update
 from watcher.directory import SettingsDirectory
 from watcher.people import People
@@ -22,7 +18,6 @@ from watcher.settings import PoolSettings, Settings
 
 SURFACE = "cli"
 """What the audit trail says of how it was said."""
-LEFT_ALONE = "nothing was changed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,32 +38,15 @@ def identity() -> str:
         return f"cli:{os.getuid()}"
 
 
-@asynccontextmanager
-async def the_store(settings: Settings) -> AsyncIterator[Store]:
-    """Open the store of the service; raise NoService where there has never been one."""
-    from watcher.bootstrap import open_store
-
-    if not settings.redis.url and not (settings.state_dir / "store").is_dir():
-        raise NoService(
-            f"no store in {settings.state_dir}: no service has run there. Start `relayer run`, "
-            "or name its configuration with -c"
-        )
-    async with open_store(settings) as store:
-        yield store
-
-
-@asynccontextmanager
-async def the_desk(settings: Settings) -> AsyncIterator[Desk]:
-    """Open the store for decisions; groups of chat are believed as the service looked them up."""
-    clock = SystemClock()
-    async with the_store(settings) as store:
-        directory = SettingsDirectory(settings=settings, store=store, clock=clock)
-        yield Desk(
-            store=store,
-            clock=clock,
-            people=People(store=store, clock=clock, directory=directory),
-            rights=Rights(settings=settings, store=store, directory=directory, clock=clock),
-        )
+def desk_of(settings: Settings, store: Store, clock: Clock) -> Desk:
+    """Return what decisions are made with; groups of chat are believed as the service saw them."""
+    directory = SettingsDirectory(settings=settings, store=store, clock=clock)
+    return Desk(
+        store=store,
+        clock=clock,
+        people=People(store=store, clock=clock, directory=directory),
+        rights=Rights(settings=settings, store=store, directory=directory, clock=clock),
+    )
 
 
 def cluster_named(settings: Settings, name: str) -> str:
@@ -83,17 +61,22 @@ def cluster_named(settings: Settings, name: str) -> str:
 
 def pool_named(settings: Settings, name: str) -> PoolSettings:
     """Return the configured pool; raise Usage if the name fits several, NotFound if none."""
-    cluster, slash, pool = name.rpartition("/")
-    if slash:
-        found = [p for p in settings.pools if (p.cluster, p.pool) == (cluster, pool)]
-    else:
-        found = [p for p in settings.pools if p.pool == name]
-    names = [f"{p.cluster}/{p.pool}" for p in found or settings.pools]
-    if not found:
-        raise NotFound(f"no pool {name} is configured{config.nearest(name, names)}")
-    if len(found) > 1:
-        raise Usage(f"{name} is a pool of several clusters; say which: {', '.join(names)}")
-    return found[0]
+    places = [f"{one.cluster}/{one.pool}" for one in settings.pools]
+    place = nearest_place(name, places, config.nearest)
+    return settings.pools[places.index(place)]
+
+
+def alerting_place(settings: Settings, scope: str) -> str:
+    """Return the scope; a pool alone is enough where one cluster has it. Raise NotFound, Usage."""
+    clusters = scopes.clusters_of(settings)
+    if scope in clusters or not scope:
+        return scope
+    if "/" not in scope and any(pool.pool == scope for pool in settings.pools):
+        place = pool_named(settings, scope)
+        return f"{place.cluster}/{place.pool}"
+    if because := scopes.why_no_place(settings, scope):
+        raise NotFound(because + config.nearest(scope.partition("/")[0], clusters))
+    return scope
 
 
 def only(settings: Settings, clusters: Collection[str]) -> Settings:
@@ -122,13 +105,3 @@ async def update_named(store: Store, update_id: str) -> tuple[Update, int]:
     active = [s.job.id for s in await store.jobs(JobKind.UPDATE, ended=False)]
     near = config.nearest(update_id, active) or "; no update is active"
     raise NotFound(f"no update {update_id}{near}")
-
-
-def agreed(question: str, *, yes: bool) -> bool:
-    """Ask on a terminal; scripts and --yes mean it."""
-    if yes or not sys.stdin.isatty():
-        return True
-    try:
-        return typer.confirm(question, err=True)
-    except typer.Abort:  # Ctrl-C or the end of input
-        return False

@@ -31,10 +31,10 @@ def silence(
     """
     from watcher.cli import running, silencing
 
-    running.carry_out(
+    running.ask(
         ctx,
         config,
-        lambda s: silencing.silence(s, scope, rule=rule, until=until, reason=reason, form=output),
+        lambda d: silencing.silence(d, scope, rule=rule, until=until, reason=reason, form=output),
     )
 
 
@@ -47,14 +47,14 @@ def unsilence(
     """Lift a silence."""
     from watcher.cli import running, silencing
 
-    running.carry_out(ctx, config, lambda s: silencing.unsilence(s, silence, output))
+    running.ask(ctx, config, lambda d: silencing.unsilence(d, silence, output))
 
 
 def silences(ctx: typer.Context, config: Config = None, output: Output = Format.TABLE) -> None:
     """List silences in force."""
     from watcher.cli import running, silencing
 
-    running.carry_out(ctx, config, lambda s: silencing.silences(s, output))
+    running.ask(ctx, config, lambda d: silencing.silences(d, output))
 
 
 COMMANDS = (silence, unsilence, silences)

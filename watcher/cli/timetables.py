@@ -3,35 +3,31 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from watcher import shown, timetable
 from watcher.cli import output
+from watcher.cli.door import Door, Row
 from watcher.cli.exits import Code
 from watcher.cli.freezing import print_freezes
 from watcher.cli.output import Format, ago, minute, pairs, say, table
-from watcher.cli.session import pool_named, the_store
 from watcher.clock import SystemClock
 from watcher.core.timing import short_duration
 from watcher.core.windows import zone_of
-from watcher.settings import Settings
 
 
-async def windows(settings: Settings, pool: str | None, form: Format) -> Code:
+async def windows(door: Door, pool: str | None, form: Format) -> Code:
     """Of one pool, or of each: whether an update may begin now, why not, and what is ahead."""
-    chosen = [pool_named(settings, pool)] if pool else list(settings.pools)
-    now = SystemClock().now()
-    async with the_store(settings) as store:
-        rows = await timetable.timetables(store, chosen, now=now)
-    if form is Format.JSON:
-        output.as_json({"pools": rows})
+    found = await door.windows(pool)
+    if form.is_data:
+        output.data(found, form)
         return Code.OK
-    for number, row in enumerate(rows):
+    now = SystemClock().now()
+    for number, row in enumerate(found["pools"]):
         if number:
             say()
-        _print(row, now)
+        _print(row, now, form)
     return Code.OK
 
 
-def _print(row: shown.Row, now: datetime) -> None:
+def _print(row: Row, now: datetime, form: Format) -> None:
     zone = row["time_zone"]
     pairs(
         [
@@ -62,7 +58,7 @@ def _print(row: shown.Row, now: datetime) -> None:
         table(head, [(_begin(b), minute(b["end"]), b["reason"]) for b in row["blackouts"]])
     if row["freezes"]:
         say()
-        print_freezes(row["freezes"])
+        print_freezes(row["freezes"], form)
 
 
 def _local(at: str | None, zone: str) -> str:
@@ -76,25 +72,25 @@ def _both(at: str | None, zone: str) -> str:
     return f"{minute(at)} UTC{local}" if at else ""
 
 
-def _opening(row: shown.Row, zone: str) -> Iterator[str]:
+def _opening(row: Row, zone: str) -> Iterator[str]:
     yield _local(row["start"], zone)
     yield _local(row["end"], zone) or "it does not end"
     yield minute(row["start"])
     yield minute(row["end"])
 
 
-def _begin(blackout: shown.Row) -> str:
+def _begin(blackout: Row) -> str:
     return "in force" if blackout["in_force"] else minute(blackout["start"])
 
 
-def _age(row: shown.Row) -> str:
+def _age(row: Row) -> str:
     if not row["min_age_seconds"]:
         return ""
     reached = f", reached {minute(row['old_enough_at'])} UTC" if row["old_enough_at"] else ""
     return short_duration(row["min_age_seconds"]) + reached
 
 
-def _after(rule: shown.Row, now: datetime) -> str:
+def _after(rule: Row, now: datetime) -> str:
     soak = f", well for {short_duration(rule['soak_seconds'])}" if rule["soak_seconds"] else ""
     update = (
         f"; its newest update {rule['update']} ({rule['update_release']}) is "
@@ -104,7 +100,7 @@ def _after(rule: shown.Row, now: datetime) -> str:
     return f"{rule['place']}{soak}: {_look(rule, now)}{update}{rule['update_state']}"
 
 
-def _look(row: shown.Row, now: datetime) -> str:
+def _look(row: Row, now: datetime) -> str:
     if not row["looked_at"]:
         return "not looked at yet"
     return f"{row['decision']}: {row['because']} ({ago(row['looked_at'], now)})"

@@ -4,17 +4,27 @@ from typing import Annotated
 
 import typer
 
-from watcher.cli.options import BoundTo, Config, Output, PoolName, Reason, Until, UpdateId, Yes
+from watcher.cli.options import (
+    AnyCluster,
+    AnyPool,
+    BoundTo,
+    Config,
+    Output,
+    PoolName,
+    Reason,
+    Until,
+    UpdateId,
+    Yes,
+)
 from watcher.cli.output import Format
 
-Cluster = Annotated[str | None, typer.Argument(metavar="CLUSTER", help="Everything, if left out.")]
 Why = Annotated[str, typer.Option("--reason", "-r", help="Why; who finds it frozen reads it.")]
 
 
 def freeze(
     ctx: typer.Context,
     reason: Why,
-    cluster: Cluster = None,
+    cluster: AnyCluster = None,
     until: Until = "",
     config: Config = None,
     output: Output = Format.TABLE,
@@ -25,16 +35,16 @@ def freeze(
     """
     from watcher.cli import freezing, running
 
-    running.carry_out(
+    running.ask(
         ctx,
         config,
-        lambda s: freezing.freeze(s, cluster, until=until, reason=reason, form=output),
+        lambda d: freezing.freeze(d, cluster, until=until, reason=reason, form=output),
     )
 
 
 def unfreeze(
     ctx: typer.Context,
-    cluster: Cluster = None,
+    cluster: AnyCluster = None,
     yes: Yes = False,
     config: Config = None,
     output: Output = Format.TABLE,
@@ -45,7 +55,7 @@ def unfreeze(
     """
     from watcher.cli import freezing, running
 
-    running.carry_out(ctx, config, lambda s: freezing.unfreeze(s, cluster, yes=yes, form=output))
+    running.ask(ctx, config, lambda d: freezing.unfreeze(d, cluster, yes=yes, form=output))
 
 
 def hold(
@@ -62,8 +72,8 @@ def hold(
     """
     from watcher.cli import freezing, running
 
-    running.carry_out(
-        ctx, config, lambda s: freezing.hold(s, pool, until=until, reason=reason, form=output)
+    running.ask(
+        ctx, config, lambda d: freezing.hold(d, pool, until=until, reason=reason, form=output)
     )
 
 
@@ -77,14 +87,14 @@ def unhold(
     """Lift the hold of a pool."""
     from watcher.cli import freezing, running
 
-    running.carry_out(ctx, config, lambda s: freezing.unhold(s, pool, yes=yes, form=output))
+    running.ask(ctx, config, lambda d: freezing.unhold(d, pool, yes=yes, form=output))
 
 
 def freezes(ctx: typer.Context, config: Config = None, output: Output = Format.TABLE) -> None:
     """List freezes and holds in force."""
     from watcher.cli import freezing, running
 
-    running.carry_out(ctx, config, lambda s: freezing.freezes(s, output))
+    running.ask(ctx, config, lambda d: freezing.freezes(d, output))
 
 
 def snooze(
@@ -101,16 +111,16 @@ def snooze(
     """
     from watcher.cli import deciding, running
 
-    running.carry_out(
+    running.ask(
         ctx,
         config,
-        lambda s: deciding.snooze(s, update, until=until, binding=binding, form=output),
+        lambda d: deciding.snooze(d, update, until=until, binding=binding, form=output),
     )
 
 
 def windows(
     ctx: typer.Context,
-    pool: Annotated[str | None, typer.Argument(metavar="POOL", help="All, if left out.")] = None,
+    pool: AnyPool = None,
     config: Config = None,
     output: Output = Format.TABLE,
 ) -> None:
@@ -120,7 +130,7 @@ def windows(
     """
     from watcher.cli import running, timetables
 
-    running.carry_out(ctx, config, lambda s: timetables.windows(s, pool, output))
+    running.ask(ctx, config, lambda d: timetables.windows(d, pool, output))
 
 
 COMMANDS = (freeze, unfreeze, hold, unhold, freezes, snooze, windows)
