@@ -87,9 +87,10 @@ class Surveys:
     def _now(self, name: ClusterName) -> Surveyed:
         desk, view = self._desks[name], self.views[name]()
         found = desk.found or Surveyed.of(view)
-        if not desk.is_clean or view.observed_at <= found.observed_at:
+        if not desk.is_clean or view.observed_at == found.observed_at:
             return replace(found, problems=view.problems)
-        # Nothing has moved: what was found is so as of the last time it was in step.
+        # Nothing has moved: what was found is so as of the last time it was in step. By a clock
+        # that was put back that is earlier than before.
         at = view.observed_at
         findings = tuple(replace(one, observed_at=at) for one in found.findings)
         desk.found = replace(found, observed_at=at, findings=findings, problems=view.problems)

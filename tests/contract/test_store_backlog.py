@@ -28,7 +28,7 @@ async def of(store: Store, clock: ManualClock, kind: JobKind = JobKind.UPDATE) -
 
 
 async def test_an_empty_queue_is_told_of_for_every_kind(store: Store, clock: ManualClock) -> None:
-    assert await store.backlog(clock.now()) == {kind: NOTHING for kind in JobKind}
+    assert await store.backlog(clock.now()) == dict.fromkeys(JobKind, NOTHING)
 
 
 async def test_the_kinds_are_told_apart(store: Store, clock: ManualClock) -> None:
@@ -87,7 +87,7 @@ async def test_what_is_out_of_the_queue_is_not_told_of(store: Store, clock: Manu
     await store.commit([done], [entry(ended)])
     await put(store, an_update("u1"))
     await store.bury(await take(store), "why", entry("u1"))
-    assert await store.backlog(clock.now()) == {kind: NOTHING for kind in JobKind}
+    assert await store.backlog(clock.now()) == dict.fromkeys(JobKind, NOTHING)
 
 
 async def test_asking_is_one_round_trip(running: Server, clock: ManualClock) -> None:

@@ -109,6 +109,20 @@ def test_without_its_last_lines_a_recipe_is_not_accepted() -> None:
     assert "RL006" in {one.code for one in linted(found("hotfix"), bare)}
 
 
+async def test_one_recipe_for_several_architectures_needs_no_container_tool(tmp_path: Path) -> None:
+    page = ROOT / "docs/multi-arch.md"
+    (block,) = (block for block in blocks(page) if block.language == "dockerfile")
+    prepare(tmp_path, [block])
+    directory, target = (tmp_path / block.saved).parent, Repository("registry.example.com/os/a")
+    async with RegistryClient.opened() as client:
+        for one in ("linux/amd64", "linux/arm64"):
+            order = order_for(directory, image("a base"), target, platforms=(one,))
+            assert Append(Fixed(client)).refuses(order) == []
+            (directory / f"agentd-{one.rpartition('/')[2]}").unlink()
+            again = order_for(directory, image("a base"), target, platforms=(one,))
+            assert Append(Fixed(client)).refuses(again) != []
+
+
 @pytest.mark.parametrize(
     ("has", "goes_on"),
     [

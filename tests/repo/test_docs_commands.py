@@ -51,7 +51,7 @@ def _id(value: object) -> str:
 
 def wrong(words: list[str]) -> str:
     """What of `relayer …` there is not; empty if all of it is there."""
-    group: Any = typer.main.get_command(app)
+    group = _group()
     known = _options(group)
     asked = [word for word in words[1:] if word != "…"]
     while asked and hasattr(group, "commands"):
@@ -67,6 +67,11 @@ def wrong(words: list[str]) -> str:
         if re.fullmatch(r"--?[a-z][a-z-]*", option) and option not in known:
             return f"no option {option} of {group.name}"
     return ""
+
+
+@functools.cache
+def _group() -> Any:
+    return typer.main.get_command(app)
 
 
 def _options(command: Any) -> set[str]:

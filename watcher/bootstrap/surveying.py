@@ -1,7 +1,7 @@
 """A surveyor, opened as the settings say: over live clusters, or over files alone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 
@@ -33,8 +33,9 @@ async def asking(settings: Settings) -> AsyncIterator[Surveyor]:
 @asynccontextmanager
 async def live(
     settings: Settings, clusters: Sequence[ClusterName]
-) -> AsyncIterator[tuple[Surveyor, Sequence[ClusterView]]]:
-    """The configured clusters, read once; one that does not answer is a view with a problem."""
+) -> AsyncIterator[tuple[Surveyor, Callable[[], Sequence[ClusterView]]]]:
+    """The configured clusters, as they are when asked; one that does not answer is a view with a
+    problem."""
     chosen = tuple(one for one in settings.clusters if one.name in clusters)
     async with AsyncExitStack() as stack:
         opened = await clients.open_clusters(
@@ -54,7 +55,7 @@ async def live(
                 graphs=graphs,
                 load_recipe=lambda name: read_recipe(settings, name)[0],
             )
-            yield surveyor, [cluster.view() for cluster in opened.values()]
+            yield surveyor, lambda: [cluster.view() for cluster in opened.values()]
         finally:
             for task in tasks:
                 task.cancel()

@@ -26,10 +26,13 @@ def unseen(
     most_seconds: float | None,
     now: datetime,
 ) -> tuple[ClusterName, ...]:
-    """Return which of the configured clusters were not seen within this time; None: any time."""
+    """Return which of the configured clusters were not seen within this time; None: any time.
+
+    What was seen in the future was seen before the clock was put back, and nobody knows when.
+    """
     seen = {
         one.cluster
         for one in surveyed
-        if most_seconds is None or now - one.observed_at <= timedelta(seconds=most_seconds)
+        if most_seconds is None or abs(now - one.observed_at) <= timedelta(seconds=most_seconds)
     }
     return tuple(name for name in clusters if name not in seen)

@@ -56,9 +56,11 @@ class Known:
 
 
 class _Sources(NamedTuple):
-    """What a finding is made from. All but the first are compared by identity."""
+    """What a finding is made from. All but the first two are compared by identity."""
 
     stream: str
+    unread: str
+    """A MachineConfig that may decide, and is not among those that were read; mostly empty."""
     pool: Pool
     won: MachineConfig | None
     """Whose image the pool gets; a generated one may win up to 4.20."""
@@ -70,7 +72,7 @@ class _Sources(NamedTuple):
     cluster_version: ClusterVersion | None
 
     def are(self, others: "_Sources") -> bool:
-        return self.stream == others.stream and all(map(is_, self[1:], others[1:]))
+        return self[:2] == others[:2] and all(map(is_, self[2:], others[2:]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +191,15 @@ class Survey:
 
     def _sources(self, name: str, view: ClusterView, known: Known) -> _Sources:
         pool, owner = view.pools[name], self._owners.get(name)
+        won, stream = (
+            self._winners.of(pool) if self._winners else None,
+            effective_stream(view, pool),
+        )
         return _Sources(
-            stream=effective_stream(view, pool),
+            stream=stream,
+            unread=_unread(view, pool, won, known.bases.get(stream)),
             pool=pool,
-            won=self._winners.of(pool) if self._winners else None,
+            won=won,
             nodes=self._nodes.get(name, _NO_NODES),
             ours=view.machine_configs.get(mco.override_name(pool.name)),
             owner=owner,
@@ -215,7 +222,7 @@ class Survey:
             present=_present(of.owner, known),
             nodes=mine,
             blocks=blocks(view, pool, mine, now=now, paused_since=mco.in_step_until(pool)),
-            **_told(pool, of.won, known),
+            **(_unknown(of.unread, known) if of.unread else _told(pool, of.won, known)),
         )
         return _Kept(of, now, classify(evidence))
 
@@ -247,6 +254,22 @@ def _winners(view: ClusterView, known: Known) -> mco.Winners | None:
     return mco.Winners(view.machine_configs.values(), version=known.release.desired.version)
 
 
+def _unread(
+    view: ClusterView, pool: Pool, won: MachineConfig | None, base: Base | UnknownBase | None
+) -> str:
+    """Return a MachineConfig that the pool's own was rendered from and that was not read.
+
+    It may have set the image. It has not where what was rendered names just the image that those
+    which were read come to: then it is one that was deleted a moment ago, or says nothing of it.
+    """
+    gone = next((name for name in pool.spec_sources if name not in view.machine_configs), "")
+    if not gone:
+        return ""
+    rendered = view.machine_configs.get(pool.spec_configuration)
+    image = won.os_image_url if won else str(base.image) if isinstance(base, Base) else ""
+    return "" if rendered and image and rendered.os_image_url == image else gone
+
+
 class _Told(TypedDict):
     release: ReleaseState | None
     problem: str
@@ -270,6 +293,21 @@ def _told(pool: Pool, won: MachineConfig | None, known: Known) -> _Told:
         "lag": known.lags.get(pool.name, Lag()),
         "unpullable": known.unpullable.get(image, ""),
         "tag_moved": known.moved.get(won.meta.name if won else "", ""),
+    }
+
+
+def _unknown(unread: str, known: Known) -> _Told:
+    """What is known of a pool where nobody knows which image it gets: nothing of that image."""
+    why = f"MachineConfig {unread}, which its configuration was rendered from, was not read"
+    return {
+        "release": known.release,
+        "problem": known.problem or f"{why}, so nobody knows which image it gets",
+        "recipe": None,
+        "running": None,
+        "beaten_by": "",
+        "lag": Lag(),
+        "unpullable": "",
+        "tag_moved": "",
     }
 
 

@@ -2,8 +2,8 @@
 
 Nothing but the given files is read, nothing is written, and nothing is asked of anybody. Objects
 become facts by the same structs as those of a live cluster. Whatever cannot be read is a sentence
-with its file and line, and the rest goes on; no sentence quotes what a file has in it, and an
-of an object of kind Secret nothing but kind and name is decoded.
+with its file and line, and the rest goes on; no sentence quotes what a file has in it, and of an
+object of kind Secret nothing but kind and name is decoded.
 """
 
 from collections.abc import Sequence

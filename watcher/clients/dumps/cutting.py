@@ -18,6 +18,8 @@ its volumes: no kind we read says anything with these keys."""
 _KEY = re.compile(rb"^( *)(?:" + b"|".join(_CUT) + rb"):[ \t]*\r?(?=\n)", re.M)
 _DEEPEST_KEY = 12
 """Blanks before a key that is cut: six in a list. More may be text within text."""
+_BITE = 16 * 1024
+"""What is left of a bite is copied for each key that is cut in it."""
 
 
 @cache
@@ -51,8 +53,9 @@ class _Cutter:
 
     def lines(self, chunks: Iterable[bytes]) -> Iterator[Lines]:
         for chunk in chunks:
-            self._rest += chunk
-            yield from self._next(last=False)
+            for at in range(0, len(chunk), _BITE):
+                self._rest += chunk[at : at + _BITE]
+                yield from self._next(last=False)
         yield from self._next(last=True)
 
     def _next(self, *, last: bool) -> Iterator[Lines]:

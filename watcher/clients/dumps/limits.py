@@ -23,6 +23,9 @@ class Limits:
     """Files and directories looked at. A must-gather of a large cluster has 100,000."""
     objects: int = 200_000
     """Objects of the kinds we read."""
+    lines: int = 3_000_000
+    """Of one YAML file, outside of what is deeper than an object's first line: some ten for each
+    object. Each is looked at by itself, so that a few bytes of comments, packed, last for hours."""
     values: int = 50_000
     """Of one YAML object, keys counted too. A node with all its labels has 500."""
     depth: int = 50

@@ -35,7 +35,7 @@ _WORDS: dict[str, object] = {"": None, "~": None, "null": None, "true": True, "f
 def yaml_pieces(chunks: Iterable[bytes], *, limits: Limits) -> Iterator["YamlPiece | Unreadable"]:
     """Give every object of every document and list, in order; Unreadable where one is too large.
 
-    Raise TooLarge for a line that is no line of text.
+    Raise TooLarge for a line that is no line of text, Unreadable for more lines than are looked at.
     """
     splitter = _Splitter(limits)
     for number, text in cut(chunks, longest_line=limits.object_bytes):
@@ -106,6 +106,7 @@ class _Splitter:
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
+        self._lines = limits.lines
         self._new_document()
 
     def _new_document(self) -> None:
@@ -115,7 +116,8 @@ class _Splitter:
         self._within_items = False
         self._is_list = False
         self._item_indent: int | None = None
-        self._list_kind = ""
+        self._list_kind: str | None = None
+        """None: its items were not begun. Its head is asked once, however often it begins them."""
 
     def feed(self, number: int, text: bytes) -> Iterator[YamlPiece | Unreadable]:
         text = b"\n" + text if text.endswith(b"\n") else b"\n" + text + b"\n"
@@ -128,8 +130,15 @@ class _Splitter:
                 number += text.count(b"\n", at, stop)
             at = text.find(b"\n", stop) + 1 if edge else len(text)
             if edge:
+                self._count(number)
                 yield from self._line(number, text[stop:at])
                 number += 1
+
+    def _count(self, number: int) -> None:
+        self._lines -= 1
+        if self._lines < 0:
+            why = f"more than the limit of {self._limits.lines} lines; the rest is left out"
+            raise Unreadable(why, line=number)
 
     def _depth(self) -> int:
         """Blanks before lines that are looked at no further."""
@@ -160,8 +169,9 @@ class _Splitter:
         yield from self._finished()
         if _ITEMS.fullmatch(line):
             self._within_items = self._is_list = True
-            of = self._head.kind
-            self._list_kind = of.removesuffix("List") if of.endswith("List") else ""
+            if self._list_kind is None:
+                of = self._head.kind
+                self._list_kind = of.removesuffix("List") if of.endswith("List") else ""
         self._head.add(number, line)
 
     def _within(self, number: int, line: bytes) -> Iterator[YamlPiece | Unreadable]:
@@ -172,7 +182,7 @@ class _Splitter:
             yield from self._finished()
             rest = line[dash.end() :]
             indent = dash.end() if rest else self._item_indent + 2
-            self._item = YamlPiece(self._limits, indent, list_kind=self._list_kind)
+            self._item = YamlPiece(self._limits, indent, list_kind=self._list_kind or "")
             # The item as a document of its own: blanks where its dash was.
             line = b" " * dash.end() + rest if rest else b"\n"
         if self._item is not None:
