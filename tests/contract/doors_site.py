@@ -30,6 +30,7 @@ TOKENS: Mapping[str, str] = {
 ROLES = {"vera": "viewer", "otto": "operator", "ann": "approver"}
 ELSEWHERE = "relayer.example.com"
 PEER = "192.0.2.7"
+NAME = "__Host-relayer-session"
 
 
 @dataclass
@@ -154,3 +155,8 @@ def closed_routes(app: Any) -> list[tuple[str, str]]:
     """Those that need somebody; one that the page does not know is one of them."""
     table = documented()
     return [one for one in routes(app) if table.get(one) != "open"]
+
+
+def cookie_of(here: Doors, name: str = NAME) -> str:
+    """The cookie that the client has now."""
+    return here.http.cookies.get(name) or ""

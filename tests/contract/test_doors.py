@@ -1,6 +1,6 @@
 """Every door is tried without the key: each route of the application, as it stands in the code."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import httpx
@@ -21,12 +21,14 @@ from tests.contract.doors_site import (
 from tests.contract.site import bearer
 from tests.facts import PROD, a_policy
 from watcher.ports import Refused
-from watcher.settings_web import AuthSettings, TokenSettings, WebSettings
+from watcher.ports_reviews import Reviewed
+from watcher.settings_web import AuthSettings, ProxySettings, TokenSettings, WebSettings
 from watcher.web.access import Access
 from watcher.web.callers import Caller, Role
 from watcher.web.guards import MOST_BODY_BYTES, MOST_HEADER_BYTES
 from watcher.web.problems import Problem
 
+HERE = {"host": "127.0.0.1", "origin": "http://127.0.0.1:8080", "peer": "127.0.0.1"}
 STREAMS = {("GET", "/events"), ("GET", "/api/v1/events")}
 """Never end where they are allowed."""
 
@@ -151,10 +153,27 @@ async def test_open_on_loopback_is_looking_and_nothing_else(method: str, least: 
     assert told.value.status == 401
 
 
+@pytest.mark.parametrize("mode", ["proxy", "openshift"])
+async def test_only_in_mode_token_everybody_here_may_look(tmp_path: Path, mode: str) -> None:
+    auth = AuthSettings(mode=mode, proxy=ProxySettings(trusted=("192.0.2.1",), others="viewer"))
+    async with doors(tmp_path, auth=auth, reviews=Nobody(), **HERE) as here:  # type: ignore[arg-type]
+        for path in ("/api/v1/status", "/", "/session"):
+            assert (await here.http.get(path)).status_code == 401
+
+
+class Nobody:
+    """A cluster that knows no token."""
+
+    async def whose(self, token: str, *, audiences: Sequence[str]) -> Reviewed | None:
+        return None
+
+    async def allows(self, who: Reviewed, *, verb: str, namespace: str) -> bool:
+        return False
+
+
 # --- nobody is asked who he is -------------------------------------------------------------------
 
 NONE = AuthSettings(mode="none")
-HERE = {"host": "127.0.0.1", "origin": "http://127.0.0.1:8080", "peer": "127.0.0.1"}
 
 
 def test_mode_none_stops_the_start_where_others_reach_it() -> None:

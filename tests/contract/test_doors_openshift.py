@@ -1,86 +1,27 @@
 """Tokens of a cluster: the simulated API server says whose they are, and what their owners may."""
 
 import asyncio
-import gc
-import json
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from types import FunctionType, ModuleType
-from typing import Any
 
-import httpx
 import pytest
 from structlog.testing import capture_logs
 
-from simulator.apiserver import ApiServer, Fault
+from simulator.apiserver import Fault
 from simulator.apiserver.reviews import Person
-from tests.contract.doors_site import TOKENS, Doors, closed_routes, doors, filled
-from tests.contract.scripted_api import BRIEF
+from tests.contract.doors_cluster import ANN, EVE, OLA, PATH, RIGHTS, VAL, Place, place
+from tests.contract.doors_site import TOKENS, closed_routes, filled
 from tests.contract.site import bearer
-from tests.facts import PROD, a_policy
+from tests.facts import PROD
 from watcher.clients.kube.cluster import KubeCluster
 from watcher.clients.kube.credentials import TokenFile
-from watcher.clients.kube.reviews import KubeReviews, User, _person
-from watcher.clients.kube.session import Session
+from watcher.clients.kube.reviews import KubeReviews
 from watcher.clock import SystemClock
-from watcher.core.update import Policy
 from watcher.ports import Refused, Transient
 from watcher.ports_reviews import Reviewed
 from watcher.settings_web import AuthSettings, ReviewSettings, WebSettings
-from watcher.web.access import Access
 from watcher.web.doors import openshift
 from watcher.web.doors.openshift import BELIEVED_SECONDS, REFUSED_SECONDS, reviews_of
-
-OURS = "the-token-of-relayers-own-account"
-ANN, OLA, VAL, EVE = (f"sha256~token-of-{name}-there" for name in ("ann", "ola", "val", "eve"))
-PATH = "/apis/authentication.k8s.io/v1/tokenreviews"
-RIGHTS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-
-
-@dataclass
-class Place:
-    api: ApiServer
-    site: Doors
-
-    @property
-    def http(self) -> httpx.AsyncClient:
-        return self.site.http
-
-    async def status(self, token: str) -> int:
-        return (await self.http.get("/api/v1/status", headers=bearer(token))).status_code
-
-    def asked(self, path: str = PATH) -> int:
-        return len(self.api.requests.find(method="POST", path=path))
-
-
-def people(api: ApiServer) -> None:
-    api.reviews.people = {
-        ANN: Person(name="ann", uid="u-1", groups=("platform", "system:authenticated")),
-        OLA: Person(name="ola"),
-        VAL: Person(name="val"),
-        EVE: Person(name="eve"),
-    }
-    api.reviews.grant("platform", "approve", "update", "get")
-    api.reviews.grant("ola", "update", "get")
-    api.reviews.grant("val", "get")
-
-
-@asynccontextmanager
-async def place(
-    directory: Path, *, policy: Policy | None = None, **said: Any
-) -> AsyncIterator[Place]:
-    async with ApiServer.start(tokens={OURS: "system:serviceaccount:relayer:relayer"}) as api:
-        people(api)
-        (directory / "own").write_text(OURS)
-        credentials = TokenFile(api.url, token_file=directory / "own")
-        async with Session("prod", credentials=credentials, limits=BRIEF) as session:
-            auth = AuthSettings(mode="openshift", openshift=ReviewSettings(**said))
-            async with doors(
-                directory, auth=auth, reviews=KubeReviews(session), policy=policy
-            ) as site:
-                yield Place(api, site)
 
 
 @pytest.fixture
@@ -255,132 +196,6 @@ async def test_where_we_may_not_ask_the_log_says_which_rule_is_missing(here: Pla
         assert await here.status(ANN) == 503
     assert "resources: [tokenreviews], verbs: [create]" in repr(lines)
     assert ANN not in repr(lines)
-
-
-@pytest.mark.parametrize("body", [b"[]", b"{}", b'{"status": {"authenticated": "yes"}}', b"\xff"])
-async def test_an_answer_that_is_none_is_no_yes(body: bytes) -> None:
-    reviews = KubeReviews(Scripted(body))  # type: ignore[arg-type]
-    try:
-        assert await reviews.whose("t" * 20, audiences=()) is None
-        assert await reviews.allows(Reviewed(name="a"), verb="get", namespace="") is False
-    except Refused as error:
-        assert "cannot be read" in str(error)  # noqa: PT017
-
-
-@pytest.mark.parametrize(
-    "said",
-    [
-        {"authenticated": False, "user": {"username": "ann"}},
-        {"authenticated": True},
-        {"authenticated": True, "user": {"username": ""}},
-        {"authenticated": True, "user": {"username": "ann"}, "audiences": ["other"]},
-        {"authenticated": True, "user": {"username": "ann"}},
-    ],
-)
-async def test_half_a_yes_is_none(said: dict[str, Any]) -> None:
-    reviews = KubeReviews(Scripted(json.dumps({"status": said}).encode()))  # type: ignore[arg-type]
-    assert await reviews.whose("t" * 20, audiences=("relayer",)) is None
-
-
-async def test_denied_is_denied_whatever_is_allowed() -> None:
-    reviews = KubeReviews(Scripted(b'{"status": {"allowed": true, "denied": true}}'))  # type: ignore[arg-type]
-    assert not await reviews.allows(Reviewed(name="a"), verb="get", namespace="")
-
-
-@dataclass
-class Scripted:
-    """A session that gets one answer."""
-
-    body: bytes
-    cluster: str = "prod"
-
-    async def change(self, request: object, **said: object) -> bytes:
-        return self.body
-
-
-@pytest.mark.parametrize(
-    "user",
-    [
-        User(username="a" * 301),
-        User(username="a\nb"),
-        User(username="a", groups=["g"] * 201),
-        User(username="a", groups=["g\0"]),
-        User(username="a", extra={"k": ["v"] * 21}),
-    ],
-)
-def test_a_user_of_impossible_size_is_nobody(user: User) -> None:
-    assert _person(user) is None
-
-
-# --- in a browser --------------------------------------------------------------------------------
-
-
-async def test_a_token_of_the_cluster_logs_in_and_is_not_kept(here: Place) -> None:
-    with capture_logs() as lines:
-        assert (await here.site.log_in(OLA)).status_code == 204
-        said = (await here.http.get("/session")).json()
-    assert (said["identity"], said["role"]) == ("openshift:ola", "operator")
-    cookie = next(iter(here.http.cookies.jar)).value or ""
-    assert OLA not in cookie + repr(lines) + repr(await here.site.audit())
-    assert OLA not in held_by(access_of(here))
-    answer = await here.site.change("pools/prod/infra/hold")
-    assert answer.json()["freeze"]["by"] == "openshift:ola"
-
-
-def access_of(here: Place) -> Access:
-    (route,) = (one for one in here.site.app.routes if getattr(one, "path", "") == "/session")
-    found = route.endpoint.__self__.access
-    assert isinstance(found, Access)
-    return found
-
-
-def held_by(root: object) -> set[str]:
-    """Every text that can be reached from an object, code and modules left out."""
-    seen: dict[int, object] = {}
-    left = [root]
-    while left:
-        one = left.pop()
-        if id(one) in seen or isinstance(one, type | ModuleType | FunctionType):
-            continue
-        seen[id(one)] = one
-        left += gc.get_referents(one)
-    texts = {one for one in seen.values() if isinstance(one, str)}
-    assert len(texts) > 50, "it was looked at"
-    return texts
-
-
-async def test_rights_that_are_taken_away_end_in_the_browser_too(here: Place) -> None:
-    await here.site.log_in(OLA)
-    here.api.reviews.grants.clear()
-    here.site.service.clock.advance(BELIEVED_SECONDS)
-    assert (await here.http.get("/session")).status_code == 403
-
-
-async def test_a_login_with_a_token_of_the_cluster_lasts_an_hour(here: Place) -> None:
-    await here.site.log_in(OLA)
-    for _ in range(3):
-        here.site.service.clock.advance(1190)
-        assert (await here.http.get("/session")).status_code == 200
-    here.site.service.clock.advance(30)
-    assert (await here.http.get("/session")).status_code == 401
-
-
-async def test_a_cluster_that_does_not_answer_ends_no_login_and_opens_none(here: Place) -> None:
-    await here.site.log_in(OLA)
-    await here.api.stop_listening()
-    here.site.service.clock.advance(BELIEVED_SECONDS)
-    assert (await here.http.get("/session")).status_code == 503
-    assert (await here.site.log_in(ANN)).status_code == 503
-    await here.api.start_listening()
-    assert (await here.http.get("/session")).status_code == 200
-
-
-async def test_the_rules_of_a_pool_hold_for_names_of_the_cluster(tmp_path: Path) -> None:
-    async with place(tmp_path, policy=a_policy(approvers=("openshift:ola",))) as here:
-        answer = await here.site.post("pools/prod/infra/hold", ANN)
-        assert answer.status_code == 409
-        assert "openshift:ann is not an approver" in answer.json()["detail"]
-        assert (await here.site.post("pools/prod/infra/hold", OLA)).status_code == 200
 
 
 # --- which cluster -------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from starlette.requests import Request
 from starlette.responses import Response
 
 from tests.contract.doors_site import PEER, TOKENS, Doors, closed_routes, doors, filled
@@ -14,7 +15,9 @@ from tests.contract.site import bearer
 from tests.facts import a_policy
 from watcher.settings_web import AuthSettings, ProxySettings, WebSettings
 from watcher.web import serve_web
+from watcher.web.access import Access
 from watcher.web.guards import Guards, Receive, Scope, Send
+from watcher.web.problems import Problem
 
 AUTH = AuthSettings(
     mode="proxy",
@@ -213,3 +216,16 @@ async def test_headers_of_others_are_never_passed_on(mode: str, peer: str, kept:
     believed = kept and mode == "proxy"
     assert seen[0] & names == (names if believed else set())
     assert "x-other" in seen[0]
+
+
+async def test_the_door_looks_at_the_peer_itself(here: Doors) -> None:
+    """Even where something before it let the headers through."""
+    access = Access(here.service.settings.web, service=here.service)
+    headers = [(name.lower().encode(), value.encode()) for name, value in ANN.items()]
+    scope = {"type": "http", "method": "GET", "path": "/", "headers": headers}
+    named = await access.caller(Request({**scope, "client": (PROXY, 1)}))
+    assert named.identity == "proxy:ann"
+    for client in ((PEER, 1), ("127.0.0.1", 1), None):
+        with pytest.raises(Problem) as told:
+            await access.caller(Request({**scope, "client": client}))
+        assert told.value.status == 401

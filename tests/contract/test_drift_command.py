@@ -198,6 +198,16 @@ async def test_files_without_a_pool_are_a_wrong_argument(tmp_path: Path, text: s
     assert "mcp" in ran.err
 
 
+async def test_pools_that_cannot_be_read_are_told_where_nothing_else_is_left(
+    tmp_path: Path,
+) -> None:
+    text = Oc.yaml(*a_cluster()).encode().replace(b"All nodes are", b"All n\xf6des are")
+    (tmp_path / "prod.yaml").write_bytes(text)
+    said = await relayer("drift", "--from", str(tmp_path), code=2)
+    assert "not UTF-8" in said.err
+    assert "MachineConfigPool is in the dump; add" in said.err
+
+
 async def test_without_files_and_clusters_the_way_is_told() -> None:
     assert "--from" in (await relayer("drift", code=2)).err
 

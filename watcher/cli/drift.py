@@ -60,6 +60,8 @@ async def _of_files(
 ) -> AsyncIterator[tuple["Surveyor", Sequence["ClusterView"]]]:
     views = [v for v in read(paths) if not cluster or v.cluster == cluster]
     if not any(view.pools for view in views):
+        for problem in (problem for view in views for problem in view.problems):
+            tell(problem)  # why not: they may be there, and unreadable
         raise Usage("no cluster in these files: they need its clusterversion and mcp at least")
     if not registry:
         from watcher.surveying import Offline, Surveyor

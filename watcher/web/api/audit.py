@@ -12,13 +12,14 @@ from weakref import WeakSet
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from watcher import shown
 from watcher.ports import AuditEntry
 from watcher.web.api import lists, paging
 from watcher.web.api.operation import CSV, JSON, Asked, Operation
 from watcher.web.api.paging import Limit
+from watcher.web.api.seats import SeatedResponse
 from watcher.web.api.updates import Name
 from watcher.web.face import Face
 from watcher.web.problems import Problem
@@ -87,6 +88,7 @@ class _Seat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Audit(Face):
+    most_exported: int = MOST_EXPORTED
     _seats: "WeakSet[_Seat]" = field(default_factory=WeakSet)
 
     def operations(self) -> list[Operation]:
@@ -143,15 +145,16 @@ class Audit(Face):
         self._seats.add(seat)
         await self.service.store.trail("", 1)
         kind = asked.query.format
-        rows = self._rows(asked.query, seat)
+        rows = self._rows(asked.query)
         name = f'attachment; filename="relayer-audit.{kind}"'
-        return StreamingResponse(
+        return SeatedResponse(
+            seat,
             _as_csv(rows) if kind == "csv" else _as_json(rows),
             media_type=CSV if kind == "csv" else JSON,
             headers={"Content-Disposition": name},
         )
 
-    async def _rows(self, query: Filter, seat: _Seat) -> AsyncIterator[shown.Row | None]:
+    async def _rows(self, query: Filter) -> AsyncIterator[shown.Row | None]:
         """The rows, and None where there are more than one export has."""
         written = 0
         async with aclosing(self._entries("")) as entries:
@@ -160,7 +163,7 @@ class Audit(Face):
                     return
                 if not query.fits(entry):
                     continue
-                if written == MOST_EXPORTED:
+                if written == self.most_exported:
                     yield None
                     return
                 written += 1
@@ -200,7 +203,7 @@ async def _as_csv(rows: AsyncIterator[shown.Row | None]) -> AsyncIterator[bytes]
     lines = [_line(COLUMNS)]
     async for row in rows:
         if row is None:
-            why = f"cut after {MOST_EXPORTED} lines: ask for the time before the last one"
+            why = "cut: there are more lines; ask for the time before the last one"
             lines.append(_line(["", "cut", "", "", "", "", "", why, "", ""]))
             continue
         lines.append(_line([_cell(row[column]) for column in COLUMNS]))

@@ -12,12 +12,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from weakref import WeakSet
 
-from starlette.responses import Response, StreamingResponse
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
 
 from watcher.ports import OutsideError
 from watcher.web.api.changes import Changes, Told, as_event
 from watcher.web.api.operation import EVENTS, Asked, Operation
+from watcher.web.api.seats import SeatedResponse
 from watcher.web.face import Face
 from watcher.web.live import HEARTBEAT_SECONDS, Live, Seat
 from watcher.web.problems import Problem
@@ -62,7 +62,9 @@ class Events(Face):
         self._streams.add(seat)
         await self.changes.look(await self.live.fresh())
         last = asked.request.headers.get("last-event-id", "")
-        return SeatedResponse(seat, self._said(last))
+        return SeatedResponse(
+            seat, self._said(last), media_type=EVENTS, headers={"X-Accel-Buffering": "no"}
+        )
 
     async def _said(self, last: str) -> AsyncIterator[str]:
         told = self.changes
@@ -102,25 +104,6 @@ class Events(Face):
             else:
                 # A comment keeps proxies from closing a silent connection.
                 yield ": still here\n\n"
-
-
-class SeatedResponse(StreamingResponse):
-    """Holds a seat until it ends, however it ends.
-
-    Not the generator: what a cancellation leaves behind refers to its frame, and goes only when
-    the garbage collector comes by.
-    """
-
-    def __init__(self, seat: Seat, texts: AsyncIterator[str]) -> None:
-        super().__init__(texts, media_type=EVENTS, headers={"X-Accel-Buffering": "no"})
-        self.seat: Seat | None = seat
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """See `StreamingResponse`."""
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self.seat = None
 
 
 def new_epoch() -> str:
