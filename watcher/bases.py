@@ -23,7 +23,7 @@ from watcher.core.release import (
     effective_stream,
     expected_base,
 )
-from watcher.ports import Images, Refused
+from watcher.ports import Images, OutsideError, Refused
 
 
 async def base_of(
@@ -84,6 +84,44 @@ async def lineage_of(
         return found.lineage
     except (Refused, Malformed):
         return Lineage()  # nobody knows: the decision says so
+
+
+async def searched(
+    ancestry: Ancestry, view: ClusterView, pool: Pool, image: str, architecture: str
+) -> Lineage:
+    """Return where an image comes from by registries; unknown where they cannot say it now."""
+    try:
+        found = await ancestry.of(
+            Pullspec(image),
+            architecture,
+            cluster=view.cluster,
+            cluster_version=view.cluster_version,
+            stream=effective_stream(view, pool),
+        )
+    except (OutsideError, Malformed):
+        return Lineage()
+    return found.lineage
+
+
+async def of_rendered(
+    ancestry: Ancestry,
+    view: ClusterView,
+    pool: Pool,
+    rendered: MachineConfig,
+    base: Base | UnknownBase | None,
+    architecture: str,
+) -> Lineage:
+    """Return where the image of a rendered MachineConfig comes from; registries are asked only for
+    what it does not say itself. `base`: the one that the pool should have."""
+    found = lineage.from_rendered(rendered)
+    if found.base is None:
+        return await searched(ancestry, view, pool, rendered.os_image_url, architecture)
+    if isinstance(base, Base) and found.base == base.image.digest:
+        return replace(found, release_version=base.release.version)
+    if found.release_version:
+        return found
+    named = await searched(ancestry, view, pool, rendered.os_image_url, architecture)
+    return replace(found, release_version=named.release_version)
 
 
 def architectures(view: ClusterView, pool: Pool) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from watcher.core.release import (
     UnknownBase,
     release_state,
 )
+from watcher.core.sight import is_old
 from watcher.core.update import Update
 from watcher.core.update_events import Kind
 from watcher.core.update_events import UpdateState as S
@@ -160,7 +161,7 @@ class PoolObserver:
             pool = view.pools.get(PoolName(name))
             if view.cluster_version is None or pool is None:
                 return replace(nothing, problem=_why_unseen(view, name))
-            if now - view.observed_at > MAX_AGE:
+            if is_old(view.observed_at, now=now, most=MAX_AGE):
                 return replace(nothing, problem=f"{cluster} was not seen for too long")
             release = release_state(view.cluster_version)
             base = await base_of(self.images.seen_from(view.cluster), view, pool, release)

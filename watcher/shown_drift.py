@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from watcher.core.lag import Lag
+from watcher.core.sight import is_ahead, is_old
 from watcher.core.state import Block, Finding, State, Surveyed
 
 QUIET = frozenset({State.STOCK, State.CURRENT, State.EMPTY})
@@ -87,16 +88,18 @@ def behind(lag: Lag) -> str:
 
 def is_stale(seen: Surveyed, *, now: datetime) -> bool:
     """Whether what is known of a cluster is not of now: never read, or out of sight since."""
-    return now - seen.observed_at > FRESH
+    return is_old(seen.observed_at, now=now, most=FRESH)
 
 
 def age_sentence(seen: Surveyed, *, now: datetime) -> str:
     """Return how old what is known of a cluster is, where that is worth a word; else empty."""
     if seen.observed_at.year == 1:
         return f"{seen.cluster} was not read yet"
-    age = now - seen.observed_at
-    if age <= FRESH:
+    if not is_stale(seen, now=now):
         return ""
+    if is_ahead(seen.observed_at, now=now):
+        return f"{seen.cluster} was last seen before the clock was put back"
+    age = now - seen.observed_at
     return f"{seen.cluster} was last seen {age.total_seconds() // 60:.0f} min ago"
 
 

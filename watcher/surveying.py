@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from watcher.ancestry import Ancestry, Graphs
-from watcher.bases import base_of, lineage_of
+from watcher.bases import base_of, lineage_of, of_rendered, searched
 from watcher.core import graph, image_mode, mco, os_version, tags
 from watcher.core.blocks import unmapped
 from watcher.core.classify import is_by_digest
@@ -120,6 +120,7 @@ class Surveyor:
                 lineages[won.os_image_url] = await self._lineage(view, pool, won, platforms)
         images = {pool.meta.name: won.os_image_url for pool, won in winners}
         unpullable = await self._unpullable(view, set(images.values()))
+        images |= await self._had(view, bases, lineages, platforms)
         for pool, owner in _in_image_mode(view):
             image, base = owner.current_image, bases.get(effective_stream(view, pool))
             if image not in lineages:
@@ -282,6 +283,24 @@ class Surveyor:
         except OutsideError:
             return Lineage()
 
+    async def _had(
+        self,
+        view: ClusterView,
+        bases: Mapping[str, Base | UnknownBase],
+        lineages: dict[str, Lineage],
+        platforms: "_Platforms",
+    ) -> dict[str, str]:
+        """Pool → the image that its nodes had last, of those on their way. Adds its lineage."""
+        images: dict[str, str] = {}
+        for pool, rendered in _on_their_way(view):
+            name, image = pool.meta.name, rendered.os_image_url
+            if image not in lineages or lineages[image].base is None:
+                base, arch = bases.get(effective_stream(view, pool)), platforms.of(name)
+                found = await of_rendered(self._ancestry, view, pool, rendered, base, arch)
+                lineages[image] = found
+            images[name] = image
+        return images
+
     async def _present(
         self,
         view: ClusterView,
@@ -292,35 +311,22 @@ class Surveyor:
     ) -> Lineage:
         """Where the image of a pool in image mode comes from: by the cluster's own objects, as its
         registry is often the cluster's too and nobody else's, else by its labels and layers."""
-        found = image_mode.lineage_by_build(view, owner)
+        arch, found = platforms.of(pool.meta.name), image_mode.lineage_by_build(view, owner)
         if found.base is None:
-            found = await self._searched(view, pool, owner.current_image, platforms)
+            found = await searched(self._ancestry, view, pool, owner.current_image, arch)
         if found.base is None or found.release_version:
             return found
         if isinstance(base, Base) and found.base == base.image.digest:
             return replace(found, release_version=base.release.version)
         named = str(found.base_image or "")
-        of_base = await self._searched(view, pool, named, platforms) if named else Lineage()
+        of_base = Lineage()
+        if named:
+            of_base = await searched(self._ancestry, view, pool, named, arch)
         return replace(
             found,
             release_version=of_base.release_version,
             os_version=found.os_version or of_base.os_version,
         )
-
-    async def _searched(
-        self, view: ClusterView, pool: Pool, image: str, platforms: "_Platforms"
-    ) -> Lineage:
-        try:
-            found = await self._ancestry.of(
-                Pullspec(image),
-                platforms.of(pool.meta.name),
-                cluster=view.cluster,
-                cluster_version=view.cluster_version,
-                stream=effective_stream(view, pool),
-            )
-        except (OutsideError, Malformed):
-            return Lineage()
-        return found.lineage
 
 
 class _Platforms:
@@ -351,6 +357,14 @@ def _in_image_mode(view: ClusterView) -> list[tuple[Pool, MachineOsConfig]]:
     """Pools with the owner of their image, once there is one."""
     owners = image_mode.owners(view).items()
     return [(view.pools[n], o) for n, o in owners if n in view.pools and o.current_image]
+
+
+def _on_their_way(view: ClusterView) -> list[tuple[Pool, MachineConfig]]:
+    """Pools with the rendered MachineConfig that their nodes had last, where they shall have
+    another one; of those in image mode it is another image that counts."""
+    owners, mcs = image_mode.owners(view), view.machine_configs
+    found = ((p, mco.last_had(p, mcs)) for n, p in view.pools.items() if n not in owners)
+    return [(pool, rendered) for pool, rendered in found if rendered is not None]
 
 
 def _without_sources(view: ClusterView) -> str:

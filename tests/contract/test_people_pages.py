@@ -255,6 +255,9 @@ async def test_forms_are_for_operators(here: PagesSite) -> None:
     assert 'data-post="/api/v1/pools/edge-oslo/realtime/unhold"' in mine
     assert 'data-post="/api/v1/silences?id=s-1" data-method="DELETE"' in mine
     assert "data-post" not in await page(here, "/calm?pool=prod/infra", None)
+    where = mine.partition('id="freeze-scope"')[2].partition("</select>")[0]
+    assert "<option>prod</option>" in where
+    assert "lab" not in where, "no pool of it is configured: the API would decline"
 
 
 async def test_everywhere_is_never_what_is_chosen_by_itself(here: PagesSite) -> None:

@@ -210,7 +210,9 @@ async def test_what_is_approved_can_still_be_rejected_and_what_runs_cannot(
     html = await page(here, f"/updates/{story.ASKED}")
     assert f"{story.ASKED}/approve" not in html
     assert f"{story.ASKED}/reject" in html
-    assert "data-post" not in await page(here, f"/updates/{story.ROLLING}")
+    moving = await page(here, f"/updates/{story.ROLLING}")
+    assert "data-post" not in moving
+    assert 'data-key="decide"' not in moving, "nothing is left to decide, or to wait for"
 
 
 async def test_no_update_is_an_error_in_words(here: PagesSite) -> None:

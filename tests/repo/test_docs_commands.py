@@ -23,7 +23,7 @@ from tests.repo.reader import prepare
 from watcher.cli import main
 from watcher.cli.app import app
 
-QUICK = ("--yes", "--plain", "--speed", "800")
+QUICK = ("--yes", "--plain", "--speed", "1000")
 """The demo, told in seconds and with nobody to ask."""
 RUN_BY_THEIR_OWN_TEST = {"docs/installation.md": "tests/repo/test_manifests_page.py"}
 SHELL = {"bash", "sh", "shell", "shell-session", "zsh"}

@@ -10,7 +10,7 @@ import pytest
 from starlette.routing import Mount, Route
 
 from tests.contract.site import site
-from watcher.cli.app import app
+from watcher.cli.app import REMOTE, app
 from watcher.cli.exits import MEANING, Code
 from watcher.core.moments import parse_until
 from watcher.core.windows import zone_of
@@ -37,11 +37,18 @@ def test_the_page_lists_exactly_the_commands() -> None:
     assert sorted(listed) == COMMANDS
 
 
-@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ("run", "demo")])
+@pytest.mark.parametrize("command", [c for c in COMMANDS if c not in ("run", "demo", "completion")])
 def test_commands_that_print_data_print_json(command: str) -> None:
     program = [str(Path(sys.executable).with_name("relayer")), command, "--help"]
     said = subprocess.run(program, capture_output=True, text=True, check=True).stdout
-    assert "--output <table|json>" in said
+    assert "--output <table|wide|json|yaml>" in said
+
+
+def test_the_page_says_which_commands_a_running_service_answers() -> None:
+    said = page("command-line.md").partition("## A service elsewhere")[2].partition("\n## ")[0]
+    listed = re.search(r"^Answered from there: (.+)\.$", said, re.MULTILINE)
+    assert listed is not None
+    assert set(re.findall(r"`([a-z]+)`", listed[1])) == REMOTE
 
 
 def test_the_page_lists_exactly_the_exit_codes() -> None:

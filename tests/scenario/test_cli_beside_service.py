@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,3 +97,57 @@ async def test_what_is_held_by_command_line_waits_until_it_is_let_go_of(beside: 
     await beside("unfreeze", "prod")
     await update_in(beside.app, "done")
     assert beside.world.override_writes() == 1
+
+
+async def test_an_update_is_followed_to_its_end_and_explained(beside: Beside) -> None:
+    update = await update_in(beside.app, "awaiting-approval")
+    said = await beside.json("explain", "infra")
+    assert (said["decision"], said["update"]) == ("Rebuild", update.id)
+    chain = {step["name"]: step for step in said["chain"]}
+    assert {step["name"]: step["ok"] for step in chain["release"]["steps"]}["signature"] is True
+    assert chain["preconditions"]["ok"] is True
+    assert update.id in chain["next"]["said"]
+    await beside("freeze", "prod", "--reason", "audit week")
+    await beside("approve", update.id)
+    frozen = await beside.json("explain", "infra")
+    weighed = next(one for one in frozen["chain"] if one["name"] == "preconditions")["steps"]
+    (closed,) = [one for one in weighed if one["ok"] is False]
+    (plan,) = (await beside.json("plan", "infra"))["plans"]
+    assert plan["unmet"] == [closed["said"]]
+    assert "audit week" in closed["said"]
+    following = asyncio.create_subprocess_exec(
+        *(Path(sys.executable).with_name("relayer"), "history", update.id, "--watch"),
+        *("-c", beside.config),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    follower = await following
+    assert follower.stdout is not None
+    first = await follower.stdout.readline()
+    assert first.startswith(f"{update.id}: scheduled".encode()), first
+    await beside("unfreeze", "prod")
+    rest = (await follower.stdout.read()).decode()
+    assert await follower.wait() == 0
+    assert rest.splitlines()[-1].startswith((f"{update.id}: done", "20")), rest
+    assert f"{update.id}: done" in rest
+
+
+async def test_what_init_writes_plans_against_a_cluster(beside: Beside, tmp_path: Path) -> None:
+    world = beside.world
+    assert world.settings.clusters[0].token_file is not None
+    kubeconfig = {
+        "current-context": "here",
+        "clusters": [{"name": "c", "cluster": {"server": world.api.url}}],
+        "users": [{"name": "me", "user": {"token": "a-token"}}],
+        "contexts": [{"name": "here", "context": {"cluster": "c", "user": "me"}}],
+    }
+    (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
+    words = ["init", str(tmp_path / "new"), "--from-kubeconfig", str(tmp_path / "kubeconfig")]
+    target = f"{world.registry.host}/layered/new"
+    assert await asyncio.to_thread(main, [*words, "--pool", "infra", "--target", target, "-y"]) == 0
+    config = tmp_path / "new/relayer.yaml"
+    # The registry of this world speaks plain HTTP, and its releases have a key of their own.
+    text = config.read_text().replace("  {}  ", f"  plain_http: ['{world.registry.host}']  ")
+    config.write_text(text + "release: {verify: warn}\n")
+    beside.config = config
+    (plan,) = (await beside.json("plan", "here/infra"))["plans"]
+    assert (plan["decision"], plan["base"]) == ("Rebuild", world.old.os_image)

@@ -413,7 +413,7 @@ def test_a_queue_that_does_not_move(due: float, severity: Severity | None) -> No
 
 @pytest.mark.parametrize(
     ("ago", "severity"),
-    [(0, None), (300, None), (301, WARNING), (899, WARNING), (900, CRITICAL)],
+    [(-60, None), (0, None), (300, None), (301, WARNING), (899, WARNING), (900, CRITICAL)],
 )
 def test_a_cluster_that_is_not_seen(ago: float, severity: Severity | None) -> None:
     surveyed = [a_surveyed(observed_at=NOW - seconds(ago))]
@@ -435,6 +435,15 @@ def test_a_cluster_never_seen_is_counted_from_when_it_was_missed() -> None:
         (WARNING, seconds(300)),
         (CRITICAL, seconds(900)),
     ]
+
+
+def test_a_cluster_seen_in_the_future_is_not_seen_and_counted_from_when_it_was_missed() -> None:
+    cases = found(surveyed=[a_surveyed(observed_at=NOW + seconds(61))])
+    assert [(case.severity, case.at, case.wait) for case in cases] == [
+        (WARNING, NOW, seconds(300)),
+        (CRITICAL, NOW, seconds(900)),
+    ]
+    assert all("by a clock that was put back" in case.sentence for case in cases)
 
 
 def test_looks_that_do_not_end_are_the_same_cause_as_a_cluster_that_is_not_seen() -> None:

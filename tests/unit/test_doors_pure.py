@@ -201,7 +201,8 @@ async def test_two_who_come_first_at_once_get_one_key() -> None:
 async def test_what_somebody_put_in_place_of_the_keys_is_replaced() -> None:
     clock = FixedClock()
     store = MemoryStore(clock)
-    await store.keep(KEPT, {"keys": [{"id": "x", "key": "AAAA", "at": 1}]})
+    now = clock.now().timestamp()
+    await store.keep(KEPT, {"keys": [{"id": "x", "key": "AAAA", "at": now}]})
     keys = Keys(lambda: store, clock, keep_seconds=60.0)
     assert len((await keys.newest()).secret) == 32
 

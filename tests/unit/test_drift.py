@@ -1,6 +1,7 @@
 """Every decision, with the sentence that people read."""
 
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -32,6 +33,7 @@ from watcher.core.drift import (
 )
 from watcher.core.lineage import Lineage
 from watcher.core.release import UnknownBase
+from watcher.core.sight import SKEW
 
 ANN = Asked("ann")
 OLD = running("4.16.1")
@@ -48,6 +50,10 @@ def decided(asked: Asked | None = None, **said: Any) -> Decision:
         (
             {"observed_at": T0 - MAX_AGE - seconds(1)},
             "last seen 2026-11-18 07:49 UTC, too long ago to act on",
+        ),
+        (
+            {"observed_at": T0 + SKEW + seconds(1)},
+            "last seen 2026-11-18 08:01 UTC, which is still to come: the clock was put back",
         ),
         ({"base": UnknownBase("release x cannot be read")}, "release x cannot be read"),
         (
@@ -82,6 +88,7 @@ def decided(asked: Asked | None = None, **said: Any) -> Decision:
     ],
     ids=[
         "seen too long ago",
+        "seen in the future",
         "base unknown",
         "recipe broken",
         "owned by on-cluster layering",
@@ -99,8 +106,9 @@ def test_what_keeps_a_pool_from_anything(
     assert decided(asked, running=OLD, **said) == Hold(a_pool().name, because)
 
 
-def test_a_view_that_is_just_young_enough_is_acted_upon() -> None:
-    assert isinstance(decided(observed_at=T0 - MAX_AGE), InStep)
+@pytest.mark.parametrize("observed_at", [T0 - MAX_AGE, T0 + SKEW])
+def test_a_view_that_is_just_young_enough_is_acted_upon(observed_at: datetime) -> None:
+    assert isinstance(decided(observed_at=observed_at), InStep)
 
 
 def test_a_pool_on_its_base_and_recipe_is_in_step() -> None:

@@ -5,6 +5,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from tests.alerting import HOUR, Days, a_silence, behind
+from tests.alerting import a_surveyed as as_found
 from tests.facts import PROD, T0, seconds
 from tests.fake_store import FakeStore
 from tests.fakes import FixedClock
@@ -28,6 +30,7 @@ from watcher.core.update_events import UpdateState
 from watcher.metrics import Metrics
 from watcher.metrics.figure import MOST_HOSTS, MOST_RULES, Kind
 from watcher.metrics.figures import FIGURES
+from watcher.telling.fleet import kept_row
 
 S = UpdateState
 WHERE = {"cluster": "prod", "pool": "infra"}
@@ -237,6 +240,47 @@ async def test_alerts_are_counted_by_rule_and_a_cause_once(store: FakeStore) -> 
         ("held", "warning"): 2,
         ("lag-releases", "critical"): 1,
     }
+
+
+async def test_an_alert_is_as_bad_as_it_is_told_anywhere(store: FakeStore) -> None:
+    rows = [
+        notice("lag:1", severity="info"),
+        notice("lag:1", to="webhook:x", severity="critical"),
+        notice("lag:1", to="webhook:y", severity="warning"),
+    ]
+    for some in (rows, rows[::-1]):
+        await store.keep("notices", {"notices": some})
+        found = (await scrape(store)).having("relayer_alerts_firing")
+        assert found == {("lag", "critical"): 1}
+
+
+async def test_what_is_silenced_as_a_whole_is_not_told_and_not_counted(store: FakeStore) -> None:
+    rows = [
+        notice("lag:1", silenced="by ann"),
+        notice("paused:2", silenced="prod/infra: by ann", loud_since=T0.isoformat()),
+        notice("held:3"),
+        notice("degraded:4", silenced="by ann", severity="critical"),
+        notice("degraded:4", to="webhook:x", loud_since=T0.isoformat()),
+    ]
+    await store.keep("notices", {"notices": rows})
+    assert (await scrape(store)).having("relayer_alerts_firing") == {
+        ("paused", "warning"): 1,
+        ("held", "warning"): 1,
+        ("degraded", "warning"): 1,
+    }
+
+
+async def test_what_is_counted_as_silenced_is_what_is_kept_of_it(store: FakeStore) -> None:
+    """Rows as `telling.fleet` keeps them, of two pools of which one or both are silenced."""
+    seen = as_found(behind("prod/a"), behind("prod/b"))
+    for scope, firing in (("prod/a", {("lag", "warning"): 1}), ("prod", {})):
+        days = Days().see(seen).see(seen, after=HOUR)
+        days.silences = [a_silence(scope)]
+        days.see(seen, after=60)
+        rows = [kept_row(one) for one in days.memory.notices]
+        assert rows[0]["silenced"]
+        await store.keep("notices", {"notices": rows})
+        assert (await scrape(store)).having("relayer_alerts_firing") == firing
 
 
 @pytest.mark.parametrize("kept", [{}, {"notices": None}, {"notices": 5}, {"other": []}])

@@ -32,6 +32,7 @@ from watcher.settings_alerts import AlertEscalation
 
 INFO, WARNING, CRITICAL = Severity
 LAG_WAIT = HOUR
+BLIND_WAIT = 2 * MINUTE
 
 
 def lagging(releases: int = 1, *pools: str) -> Surveyed:
@@ -387,11 +388,13 @@ def test_a_cluster_that_is_not_seen_is_told_once_and_not_by_its_pools() -> None:
     last = dark(days, seen)
     days.looked = False
     days.see(*views, *last, after=300)
-    assert days.told == set()
+    assert days.cases == []
     days.see(*views, *last, after=1)
+    assert (days.told, days.again) == (set(), days.now + timedelta(seconds=BLIND_WAIT))
+    days.see(*views, *last, after=BLIND_WAIT)
     assert days.told == {("blind", "warning")}
     assert (days.one.title, days.one.places) == ("prod is not seen", ("prod/a", "prod/b"))
-    days.see(*views, *last, after=599)
+    days.see(*views, *last, after=599 - BLIND_WAIT)
     assert days.told == {("blind", "critical")}
     assert len(days.calls) == 1
     days.see(*views, *last, after=DAY)
@@ -480,6 +483,43 @@ def test_a_cluster_never_seen_since_the_start_is_told_once_it_was_missed_for_lon
     assert days.see(never, after=599).told == {("blind", "warning")}
     days.see(never, after=1)
     assert (days.told, len(days.calls)) == ({("blind", "critical")}, 1)
+
+
+def test_a_clock_that_jumps_ahead_tells_nothing_while_watches_go_on() -> None:
+    days = told()
+    days.see(*dark(days, lagging()), after=HOUR)  # no bookmark came since
+    assert days.told == {("lag", "warning")}
+    days.blind = set()
+    days.see(lagging(), after=MINUTE)
+    assert days.told == {("lag", "warning")}
+    days.see(*dark(days, lagging()), after=301)
+    assert days.told == {("lag", "warning")}, "what was missed before has ended"
+
+
+def test_a_cluster_that_stays_away_is_critical_at_once_after_the_wait_if_it_is_old() -> None:
+    days = Days().see(WELL)
+    last = dark(days, WELL)
+    days.see(*last, after=HOUR)
+    assert days.told == set()
+    assert days.see(*last, after=BLIND_WAIT).told == {("blind", "critical")}
+
+
+def test_a_clock_that_is_put_back_hides_no_cluster_that_is_away() -> None:
+    days = told()
+    last = dark(days, lagging())
+    days.see(a_surveyed(a_finding(), observed_at=last[0].observed_at), after=-HOUR)
+    assert days.told == {("lag", "warning")}, "nobody knows whether it is over"
+    assert days.see(*last, after=299).told == {("lag", "warning")}
+    assert days.see(*last, after=1).told == {("lag", "warning"), ("blind", "warning")}
+    assert days.see(*last, after=600).told == {("lag", "warning"), ("blind", "critical")}
+    days.blind = set()
+    assert days.see(WELL, after=MINUTE).stand == []
+
+
+def test_a_clock_that_is_put_back_makes_nothing_wait_for_that_time_too() -> None:
+    days = Days().see(lagging()).see(lagging(), after=-DAY)
+    assert days.see(lagging(), after=LAG_WAIT - 1).told == set()
+    assert days.see(lagging(), after=1).told == {("lag", "warning")}
 
 
 # --- time alone ----------------------------------------------------------------------------------

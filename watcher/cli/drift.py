@@ -59,7 +59,7 @@ async def _of_files(
     settings: "Settings", paths: Sequence[Path], *, cluster: str, registry: bool
 ) -> AsyncIterator[tuple["Surveyor", Sequence["ClusterView"]]]:
     views = [v for v in read(paths) if not cluster or v.cluster == cluster]
-    if not any(view.pools for view in views):
+    if not any(view.pools or view.unreadable_pools for view in views):
         for problem in (problem for view in views for problem in view.problems):
             tell(problem)  # why not: they may be there, and unreadable
         raise Usage("no cluster in these files: they need its clusterversion and mcp at least")

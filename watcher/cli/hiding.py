@@ -24,11 +24,15 @@ _PATTERNS = (
     re.compile(r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"),
     re.compile(r"(?i)https://hooks\.slack\.com/[\w/.-]+"),
     re.compile(
-        r"""(?ix)([\w-]*(?:password|passwd|secret|token|api[-_]?key|auth)\\?["']?[ ]*[:=][ ]*)
+        r"""(?ix)(?<![\w-])([\w-]{0,60}(?:password|passwd|secret|token|api[-_]?key|auth)
+        \\?["']?[ ]*[:=][ ]*)
         (?!null\b|\[|\{)\\?["']?[^\s"',}{\[\]\\]{3,}\\?["']?"""
     ),
 )
-_URL = re.compile(r"(?P<scheme>[a-z][a-z0-9+.-]*://)(?:[^/\s\"'@]*@)?(?P<rest>[^\s\"'<>]*)", re.I)
+_URL = re.compile(
+    r"(?<![a-z0-9+.-])(?P<scheme>[a-z][a-z0-9+.-]{1,20}://)(?:[^/\s\"'@]{0,2000}@)?(?P<rest>[^\s\"'<>]*)",
+    re.I,
+)
 _HARMLESS = frozenset(
     {
         *("server", "name", "namespace", "cluster", "user", "context", "current-context"),

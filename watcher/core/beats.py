@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from watcher.core.facts import ClusterName
+from watcher.core.sight import is_old
 from watcher.core.state import Surveyed
 
 
@@ -33,6 +34,7 @@ def unseen(
     seen = {
         one.cluster
         for one in surveyed
-        if most_seconds is None or abs(now - one.observed_at) <= timedelta(seconds=most_seconds)
+        if most_seconds is None
+        or not is_old(one.observed_at, now=now, most=timedelta(seconds=most_seconds))
     }
     return tuple(name for name in clusters if name not in seen)

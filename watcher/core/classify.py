@@ -11,7 +11,14 @@ from datetime import datetime
 from watcher.core import image_mode, mco
 from watcher.core.cluster import MachineConfig, MachineOsBuild, Node, Pool
 from watcher.core.drift import RecipeBroken, RecipeSeen, Running
-from watcher.core.facts import ClusterName, Malformed, Pullspec
+from watcher.core.facts import (
+    ClusterName,
+    Malformed,
+    PoolName,
+    Pullspec,
+    without_login,
+    without_logins,
+)
 from watcher.core.lag import Lag
 from watcher.core.release import Base, ReleaseState, UnknownBase
 from watcher.core.stages import line
@@ -52,6 +59,8 @@ class Evidence:
     """Its build that counts now, where builds are seen."""
     present: Running | None = None
     """The image that it has built last, and the nodes have."""
+    had: Running | None = None
+    """By the rendered MachineConfig that nodes had last, where the pool shall have another one."""
     nodes: tuple[Node, ...] = ()
     lag: Lag = field(default_factory=Lag)
     blocks: tuple[Block, ...] = ()
@@ -63,15 +72,17 @@ class Evidence:
 def classify(seen: Evidence) -> Finding:
     """Return the finding: exactly one state, with its sentence, and the flags beside it."""
     state, sentence = _state(seen)
+    if state not in _WITHOUT_HAD and (still := _still(seen)):
+        sentence = f"{sentence}, but {still}"
     if state not in _NEVER_BLOCKED and (hindered := _hindered(seen, state)):
         state, sentence = State.BLOCKED, f"{hindered}; {sentence}"
-    # Of a pool in image mode it is what nodes have that counts, not what lies under it.
-    running, base = seen.present or seen.running, seen.base
+    # It is what nodes have that counts, not what lies under it or has not come to them yet.
+    running, base = _present(seen), seen.base
     return Finding(
         cluster=seen.cluster,
         pool=seen.pool.name,
         state=state,
-        sentence=line(sentence, limit=_LONGEST_SENTENCE) or str(state),
+        sentence=line(without_logins(sentence), limit=_LONGEST_SENTENCE) or str(state),
         flags=tuple(_flags(seen)),
         base_expected=str(base.image) if isinstance(base, Base) else "",
         base_actual=_actual(running),
@@ -81,15 +92,45 @@ def classify(seen: Evidence) -> Finding:
         blocks=seen.blocks,
         nodes=_nodes(seen.pool),
         observed_at=seen.observed_at,
-        evidence={name: said for name, said in _evidence(seen) if said},
+        evidence={name: without_logins(said) for name, said in _evidence(seen) if said},
     )
 
 
-_NEVER_BLOCKED = frozenset({State.EMPTY, State.PREBUILT_FROZEN, State.IMAGE_MODE})
+_NEVER_BLOCKED = frozenset({State.EMPTY, State.PREBUILT_FROZEN, State.IMAGE_MODE, State.UNREADABLE})
+"""What hinders a pool of which nobody knows where it shall go is told by its flags."""
+_WITHOUT_HAD = frozenset({State.EMPTY, State.IMAGE_MODE, State.UNREADABLE})
 _PENDING = frozenset(
     {State.BEHIND, State.AHEAD, State.RECIPE_CHANGED, State.MISSING, State.UNKNOWN_LINEAGE}
 )
 """States in which the pool shall get another image."""
+
+
+def unreadable(cluster: ClusterName, pool: str, *, why: str, observed_at: datetime) -> Finding:
+    """Return the finding of a pool that is there and cannot be read, with the reason."""
+    return Finding(
+        cluster=cluster,
+        pool=PoolName(pool),
+        state=State.UNREADABLE,
+        sentence=line(without_logins(why), limit=_LONGEST_SENTENCE),
+        observed_at=observed_at,
+    )
+
+
+def _present(seen: Evidence) -> Running | None:
+    return seen.had or seen.present or seen.running
+
+
+def _still(seen: Evidence) -> str:
+    """What nodes have where that is another base than the one spoken of; else empty."""
+    if seen.had is None:
+        return ""
+    had, base = seen.had.lineage, seen.base
+    if had.base is None:
+        return f"its nodes still have {without_login(seen.had.image)}, whose base nobody knows"
+    stock = base.image.digest if isinstance(base, Base) else None
+    if had.base == (seen.running.lineage.base if seen.running else stock):
+        return ""
+    return f"its nodes still have the base of {had.release_version or had.base.short}"
 
 
 def _state(seen: Evidence) -> tuple[State, str]:
@@ -108,7 +149,10 @@ def _state(seen: Evidence) -> tuple[State, str]:
     if running is None:
         return _without_override(seen)
     if not is_by_digest(running.image):
-        return State.TAGGED, f"{running.machine_config} names its image by tag: {running.image}"
+        return (
+            State.TAGGED,
+            f"{running.machine_config} names its image by tag: {without_login(running.image)}",
+        )
     if not running.ours:
         return State.FOREIGN, _foreign(seen, running)
     return _with_override(seen, running)
@@ -155,7 +199,7 @@ def _stands(seen: Evidence, running: Running) -> str:
     """A sentence about which base an override stands on."""
     lineage, base = running.lineage, seen.base
     if lineage.base is None:
-        return f"nobody knows the base of {running.image}"
+        return f"nobody knows the base of {without_login(running.image)}"
     had = lineage.release_version or lineage.base.short
     if not isinstance(base, Base):
         why = base.because if isinstance(base, UnknownBase) else "the expected base is not known"
@@ -213,13 +257,13 @@ def _flags(seen: Evidence) -> Iterator[Raised]:
     if bad:
         since = min((c.last_transition for c in bad if c.last_transition), default=None)
         said = next((text for c in bad if (text := c.message or c.reason)), "")
-        yield Raised(flag=Flag.DEGRADED, since=since, said=line(said))
+        yield Raised(flag=Flag.DEGRADED, since=since, said=line(without_logins(said)))
     if seen.unpullable:
-        yield Raised(flag=Flag.UNPULLABLE, said=line(seen.unpullable))
+        yield Raised(flag=Flag.UNPULLABLE, said=line(without_logins(seen.unpullable)))
     if mixed := _mixed(seen):
-        yield Raised(flag=Flag.MIXED_NODES, said=line(mixed))
+        yield Raised(flag=Flag.MIXED_NODES, said=line(without_logins(mixed)))
     if seen.tag_moved:
-        yield Raised(flag=Flag.TAG_MOVED, said=line(seen.tag_moved))
+        yield Raised(flag=Flag.TAG_MOVED, said=line(without_logins(seen.tag_moved)))
 
 
 def _mixed(seen: Evidence) -> str:
@@ -235,14 +279,16 @@ def _mixed(seen: Evidence) -> str:
 
 
 def _evidence(seen: Evidence) -> Iterator[tuple[str, str]]:
-    release, running, base = seen.release, seen.present or seen.running, seen.base
+    release, running, base = seen.release, _present(seen), seen.base
     yield "release", release.sentence if release else ""
     yield "base", f"{base.source}, stream {base.stream}" if isinstance(base, Base) else ""
     yield "lineage", (running.lineage.doubt or str(running.lineage.said_by)) if running else ""
     yield "recipe", seen.recipe.name if seen.recipe else ""
     yield "machineosconfig", seen.owner
     yield "machineosbuild", seen.build.meta.name if seen.build else ""
-    yield "image", seen.present.image if seen.present else ""
+    has = seen.had or seen.present
+    yield "image", without_login(has.image) if has else ""
+    yield "rendered", seen.had.machine_config if seen.had else ""
     told = [c for c in seen.pool.conditions if c.status == "True"]
     yield "conditions", ", ".join(sorted(line(c.type, limit=60) for c in told)[:20])
 
@@ -253,7 +299,8 @@ def _override(seen: Evidence) -> Override | None:
         return None
     prebuilt = mco.is_prebuilt(running.machine_config, seen.pool.name)
     by = BY_US if running.ours else BY_MCO if prebuilt else BY_SOMEBODY
-    return Override(machineconfig=running.machine_config, image=running.image, by=by)
+    image = without_login(running.image)
+    return Override(machineconfig=running.machine_config, image=image, by=by)
 
 
 def _actual(running: Running | None) -> str:

@@ -252,5 +252,7 @@ class ClusterView:
     os_image_stream: OsImageStream | None = None
     mirrors: tuple[MirrorRule, ...] = ()
     """Of every ImageDigestMirrorSet, ImageTagMirrorSet and ImageContentSourcePolicy."""
+    unreadable_pools: Mapping[str, str] = field(default_factory=dict)
+    """Name → why, a sentence: pools that are there, and whose object cannot be read."""
     problems: tuple[str, ...] = ()
     """Sentences: kinds that cannot be read (403, not served though needed), with what to do."""

@@ -11,6 +11,7 @@ from watcher.core.genuine import Ruling
 from watcher.core.lineage import Lineage
 from watcher.core.order import OtherPool
 from watcher.core.release import Base, ReleaseState, UnknownBase
+from watcher.core.sight import is_ahead, is_old
 
 MAX_AGE = timedelta(minutes=10)
 """An older view is not acted upon. Ten minutes: the longest a watch may be silent, twice."""
@@ -158,8 +159,11 @@ def _runs(running: Running, build_key: str) -> bool:
 def _cannot_tell(seen: Observation, *, now: datetime) -> str | None:
     if seen.observed_at.year < now.year - 1:
         return "the cluster has not been read completely yet"
-    if now - seen.observed_at > MAX_AGE:
-        return f"last seen {seen.observed_at:%Y-%m-%d %H:%M} UTC, too long ago to act on"
+    if is_old(seen.observed_at, now=now, most=MAX_AGE):
+        why = "too long ago to act on"
+        if is_ahead(seen.observed_at, now=now):
+            why = "which is still to come: the clock was put back"
+        return f"last seen {seen.observed_at:%Y-%m-%d %H:%M} UTC, {why}"
     if isinstance(seen.base, UnknownBase):
         return seen.base.because
     if isinstance(seen.recipe, RecipeBroken):

@@ -18,6 +18,8 @@ _REPOSITORY = re.compile(
     r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*"
 )
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_BY_DIGEST = re.compile(r"@[a-z0-9]+:[0-9a-fA-F]+\Z")
+_LOGINS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://)[^\s/\"'<>]*@")
 
 
 class Malformed(ValueError):
@@ -114,3 +116,20 @@ def same_image(one: str, other: str) -> bool:
     """Whether two pullspecs name one image: their digests are equal, whatever the repository."""
     digests = [text.partition("@")[2] for text in (one, other)]
     return one == other or (digests[0] == digests[1] != "")
+
+
+def without_login(image: str) -> str:
+    """What somebody wrote as an image, fit to be shown: without user and password, if it has them.
+
+    No image's name has any `@` but the one before its digest.
+    """
+    by_digest = _BY_DIGEST.search(image)
+    name, digest = (image[: by_digest.start()], by_digest[0]) if by_digest else (image, "")
+    scheme, found, rest = name.partition("://")
+    head = scheme + found if found else ""
+    return head + (rest if found else name).rpartition("@")[2] + digest
+
+
+def without_logins(text: str) -> str:
+    """A text from a cluster without the users and passwords of the URLs that it quotes."""
+    return _LOGINS.sub(r"\1", text)

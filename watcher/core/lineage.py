@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from watcher.core import images, os_version
-from watcher.core.cluster import OUR_PREFIX
+from watcher.core import images, mco, os_version
+from watcher.core.cluster import OUR_PREFIX, MachineConfig
 from watcher.core.facts import Digest, Malformed, Pullspec, Repository, split_tag
 from watcher.core.images import ImageFacts
 from watcher.core.update import Update
@@ -38,7 +38,8 @@ class SaidBy(StrEnum):
     OURS = "our labels"
     ON_CLUSTER = "labels of on-cluster layering"
     RENDERED = "rendered MachineConfig"
-    """Of an image that was built on the cluster: the one its build names."""
+    """Of an image that was built on the cluster: the one its build names. Of a pool on its way: the
+    one that its nodes had last."""
     BASE_ANNOTATION = "base annotation"
     """org.opencontainers.image.base.digest, as buildah and others write it."""
     LAYERS = "layers"
@@ -100,6 +101,28 @@ def from_annotations(annotations: Mapping[str, str]) -> Lineage:
         build_key=annotations.get(BUILD_KEY, ""),
         release_version=annotations.get(RELEASE, ""),
         said_by=SaidBy.OURS if base else SaidBy.UNKNOWN,
+    )
+
+
+def from_rendered(rendered: MachineConfig) -> Lineage:
+    """Read which release's own OS image a rendered MachineConfig has; unknown of an override.
+
+    MCO notes both (pkg/controller/render: the version, and that the image is not the release's).
+    """
+    said = rendered.meta.annotations
+    try:
+        base = None if said.get(mco.OVERRIDDEN) == "true" else Pullspec(rendered.os_image_url)
+    except Malformed:
+        base = None
+    if base is None:
+        return Lineage()
+    version = said.get(mco.RENDERED_BY_RELEASE, "")
+    return Lineage(
+        base=base.digest,
+        base_image=base,
+        release_version=version if mco.is_version(version) else "",
+        said_by=SaidBy.RENDERED,
+        stock=True,
     )
 
 

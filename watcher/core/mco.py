@@ -24,6 +24,10 @@ from watcher.core.facts import PoolName
 PREFIX = "machineconfiguration.openshift.io/"
 ROLE = PREFIX + "role"
 GENERATED_BY = PREFIX + "generated-by-controller-version"
+RENDERED_BY_RELEASE = PREFIX + "release-image-version"
+"""On rendered MachineConfigs: the version of the release that rendered them."""
+OVERRIDDEN = PREFIX + "os-image-url-overridden"
+"""``true`` on a rendered MachineConfig whose image is not the release's own."""
 CURRENT_CONFIG = PREFIX + "currentConfig"
 DESIRED_CONFIG = PREFIX + "desiredConfig"
 NODE_STATE = PREFIX + "state"
@@ -49,6 +53,11 @@ def minor_of(version: str) -> tuple[int, int]:
     """``4.16.3`` → (4, 16); raise ValueError. OpenShift versions are semver."""
     parsed = semver.Version.parse(version)
     return parsed.major, parsed.minor
+
+
+def is_version(text: str) -> bool:
+    """Whether a text is the version of a release."""
+    return semver.Version.is_valid(text)
 
 
 def is_older(version: str, *, than: str) -> bool:
@@ -349,6 +358,19 @@ def is_at_target(pool: Pool) -> bool:
         and pool.meta.generation <= pool.observed_generation
         and pool.status_configuration == pool.spec_configuration
     )
+
+
+def last_had(pool: Pool, machine_configs: Mapping[str, MachineConfig]) -> MachineConfig | None:
+    """Return the rendered MachineConfig that every node of a pool had last.
+
+    None where that is what the pool shall have, as far as its own status tells; where it was not
+    read or names no image; and where there is no node to have it. A pool that cannot be rendered
+    may say that it is at its target: that is an old one.
+    """
+    if pool.machine_count == 0 or (is_at_target(pool) and not pool.is_true("RenderDegraded")):
+        return None
+    had = machine_configs.get(pool.status_configuration)
+    return had if had and had.os_image_url else None
 
 
 def is_settled(pool: Pool) -> bool:

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypedDict
 
 from watcher.core import image_mode, mco
 from watcher.core.blocks import blocks
-from watcher.core.classify import Evidence, classify
+from watcher.core.classify import Evidence, classify, unreadable
 from watcher.core.cluster import (
     ClusterVersion,
     ClusterView,
@@ -29,7 +29,7 @@ from watcher.core.cluster import (
 from watcher.core.drift import RecipeBroken, RecipeSeen, Running
 from watcher.core.facts import ClusterName
 from watcher.core.lag import Lag
-from watcher.core.lineage import Lineage
+from watcher.core.lineage import Lineage, from_rendered
 from watcher.core.release import Base, ReleaseState, UnknownBase, effective_stream
 from watcher.core.state import Finding
 
@@ -64,6 +64,8 @@ class _Sources(NamedTuple):
     pool: Pool
     won: MachineConfig | None
     """Whose image the pool gets; a generated one may win up to 4.20."""
+    had: MachineConfig | None
+    """The rendered one that nodes had last, where the pool shall have another."""
     nodes: Mapping[str, Node]
     ours: MachineConfig | None
     owner: MachineOsConfig | None
@@ -77,7 +79,8 @@ class _Sources(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    sources: _Sources
+    sources: _Sources | None
+    """None: of a pool that cannot be read."""
     now: datetime
     finding: Finding
 
@@ -121,7 +124,10 @@ class Survey:
         touched = self._place(view, None if is_full else nodes)
         self._view, self._known = view, known
         if is_full:
-            self._found = {name: self._again(name, view, known, now) for name in sorted(view.pools)}
+            self._found = {
+                name: self._again(name, view, known, now)
+                for name in sorted({*view.pools, *view.unreadable_pools})
+            }
         else:
             for name in touched:
                 self._found[name] = self._made(name, view, known, now)
@@ -180,10 +186,15 @@ class Survey:
 
     def _again(self, name: str, view: ClusterView, known: Known, now: datetime) -> _Kept:
         """What is kept, where all that it was made from is as it was; else made anew."""
+        if name not in view.pools:
+            why = view.unreadable_pools[name]
+            at = view.observed_at
+            return _Kept(None, now, unreadable(self.cluster, name, why=why, observed_at=at))
         kept = self._found.get(name)
         # Only what a paused pool blocks speaks of days that are left.
         is_timely = kept is not None and (kept.now == now or not view.pools[name].paused)
-        if not (kept and is_timely and kept.sources.are(self._sources(name, view, known))):
+        of = self._sources(name, view, known)
+        if not (kept and is_timely and kept.sources and kept.sources.are(of)):
             return self._made(name, view, known, now)
         if kept.finding.observed_at == view.observed_at:
             return kept
@@ -200,6 +211,7 @@ class Survey:
             unread=_unread(view, pool, won, known.bases.get(stream)),
             pool=pool,
             won=won,
+            had=mco.last_had(pool, view.machine_configs),
             nodes=self._nodes.get(name, _NO_NODES),
             ours=view.machine_configs.get(mco.override_name(pool.name)),
             owner=owner,
@@ -220,6 +232,7 @@ class Survey:
             owner=of.owner.meta.name if of.owner else "",
             build=of.build,
             present=_present(of.owner, known),
+            had=None if of.owner else _had(of, known),
             nodes=mine,
             blocks=blocks(view, pool, mine, now=now, paused_since=mco.in_step_until(pool)),
             **(_unknown(of.unread, known) if of.unread else _told(pool, of.won, known)),
@@ -320,6 +333,16 @@ def _running(pool: Pool, won: MachineConfig | None, known: Known) -> Running | N
         ours=won.meta.name == mco.override_name(pool.name),
         lineage=known.lineages.get(won.os_image_url, Lineage()),
     )
+
+
+def _had(of: _Sources, known: Known) -> Running | None:
+    """What nodes have; None where it is the override that they shall have."""
+    image = of.had.os_image_url if of.had else ""
+    if of.had is None or (of.won and of.won.os_image_url == image):
+        return None
+    found = known.lineages.get(image, Lineage())
+    lineage = found if found.base else from_rendered(of.had)
+    return Running(machine_config=of.had.meta.name, image=image, ours=False, lineage=lineage)
 
 
 def _present(owner: MachineOsConfig | None, known: Known) -> Running | None:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from watcher.core.alerts import RANKS
 from watcher.core.build import Build, BuildState
 from watcher.core.jobs import Job, JobKind, kind_of
 from watcher.core.rollout import Phase
@@ -19,6 +20,7 @@ NOTICES = "notices"
 FAILED_WITHIN = timedelta(days=7)
 """A recipe that nobody builds any more is no trouble for ever."""
 _DECISIONS = one_hot("decision", DECISIONS)
+_RANKS = {str(severity): rank for severity, rank in RANKS.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +136,29 @@ def _queue(sheet: Sheet, backlog: Mapping[JobKind, Backlog]) -> None:
 
 
 def _alerts(sheet: Sheet, notices: Iterable[Mapping[str, object]]) -> None:
-    """One cause may be told at several places, and counts once."""
+    """One cause may be told at several places: it counts once, as bad as it is told anywhere. What
+    is silenced as a whole is told nowhere."""
     rules = Bounded(MOST_RULES)
-    firing = {str(row.get("cause", "")): row for row in notices if row.get("over_at", None) is None}
-    numbers: dict[tuple[str, str], int] = {}
-    for cause, row in firing.items():
+    worst: dict[str, tuple[int, str, str]] = {}
+    for row in notices:
+        if row.get("over_at") is not None or _is_silenced(row):
+            continue
+        cause, severity = str(row.get("cause", "")), str(row.get("severity", ""))
         # What has no rule is named by its kind, which its cause begins with.
-        rule = rules.of(str(row.get("rule") or cause.partition(":")[0]))
-        key = (rule, str(row.get("severity", "")))
+        rule = str(row.get("rule") or cause.partition(":")[0])
+        found = (_RANKS.get(severity, -1), severity, rule)
+        worst[cause] = max(found, worst.get(cause, found))
+    numbers: dict[tuple[str, str], int] = {}
+    for _, severity, rule in worst.values():
+        key = (rules.of(rule), severity)
         numbers[key] = numbers.get(key, 0) + 1
     for (rule, severity), number in numbers.items():
         sheet.set("relayer_alerts_firing", number, labelled(rule=rule, severity=severity))
+
+
+def _is_silenced(row: Mapping[str, object]) -> bool:
+    """Whether all of it is: of what is silenced in part, the rest is told as before."""
+    return bool(row.get("silenced")) and row.get("loud_since") is None
 
 
 def _looks(sheet: Sheet, views: Iterable[Mapping[str, object]]) -> None:

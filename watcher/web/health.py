@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from watcher.core.drift import MAX_AGE
+from watcher.core.sight import is_old
 from watcher.metrics import CONTENT_TYPE, Metrics
 from watcher.ports import OutsideError
 from watcher.web.api import KnownCluster, Service, as_json
@@ -66,6 +67,6 @@ class Health:
 
     def _unsynced(self, name: str, cluster: KnownCluster) -> list[str]:
         seen = cluster.view().observed_at
-        if self.service.clock.now() - seen <= MAX_AGE:
+        if not is_old(seen, now=self.service.clock.now(), most=MAX_AGE):
             return []
         return list(cluster.problems) or [f"cluster {name}: not read yet"]

@@ -41,6 +41,9 @@ class Group:
         for file in self.files:
             yield from file.found
 
+    def unreadable_pools(self) -> dict[str, str]:
+        return {n: why for file in self.files for n, why in file.unreadable_pools.items()}
+
     def identities(self) -> set[str]:
         """clusterIDs, or else uids, of the ClusterVersions."""
         return {
@@ -122,7 +125,7 @@ def _split(directory: Parts, files: list[File]) -> Iterator[Group]:
 
 
 def _flat(directory: Parts, files: list[File]) -> Group:
-    stems = {places.stem_of(file.parts[-1]) for file in files if file.found}
+    stems = {places.stem_of(file.parts[-1]) for file in files if file.has_objects}
     names = [stems.pop()] if len(stems) == 1 else []
     return Group((*names, _bare(directory[-1]) if directory else ""), tuple(files))
 
@@ -149,6 +152,8 @@ class Views:
     def add(self, group: Group) -> None:
         told = group.problems(self._limit)
         found = {f.kind for f in group.found()}
+        if group.unreadable_pools():
+            found.add(kinds.POOL)
         identities = group.identities()
         if len(identities) > 1:
             told = (
@@ -169,16 +174,19 @@ class Views:
 
     def _view(self, group: Group, identity: str, told: tuple[str, ...]) -> None:
         facts, several = _merged(group.found())
+        unreadable = group.unreadable_pools()
+        there = facts.keys() | ({kinds.POOL.title} if unreadable else set())
         name = self._name(group, identity)
         missing = [
             f"cluster {name}: no {kind.title} is in the dump; add `oc get {kind.resource} -o yaml`"
             for kind in kinds.KINDS
-            if kind.required and kind.title not in facts
+            if kind.required and kind.title not in there
         ]
         view = assemble(
             name,
             facts,
             observed_at=_observed_at(group.files, self._now),
+            unreadable_pools=unreadable,
             problems=(*told, *several, *missing, *self._told),
         )
         self.clusters.append(Cluster(view, identity))
@@ -240,10 +248,10 @@ def _observed_at(files: Iterable[File], now: datetime) -> datetime:
     """When a must-gather says that it ended, else when its newest file was written; never later
     than now, which it is where nothing says a time."""
     gathered = [file.gathered for file in files if file.gathered]
-    written = [file.written for file in files if file.written and file.found]
+    written = [file.written for file in files if file.written and file.has_objects]
     return min(now, max(gathered or written, default=now))
 
 
 def _where(group: Group) -> str:
-    first = next((file for file in group.files if file.found), group.files[0])
+    first = next((file for file in group.files if file.has_objects), group.files[0])
     return first.shown

@@ -60,10 +60,17 @@ class File:
     """Of a must-gather's `timestamp`: what stands in it."""
     found: list[Found] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
+    unreadable_pools: dict[str, str] = field(default_factory=dict)
+    """Name → why, a sentence: those that are there and became no fact."""
     ignored: int = 0
     """Objects of kinds that say nothing to us, Secrets among them."""
     untold: int = 0
     """Problems beyond the limit."""
+
+    @property
+    def has_objects(self) -> bool:
+        """Whether anything of a cluster is in it."""
+        return bool(self.found or self.unreadable_pools)
 
     def tell(self, why: str, *, line: int = 0, limit: int) -> None:
         if len(self.problems) >= limit:
@@ -96,7 +103,7 @@ def _may_matter(title: str, piece: Piece) -> bool:
 
 
 def _take(piece: Piece, into: File, limit: int) -> None:
-    what = "an object"
+    what, pool = "an object", ""
     try:
         head = piece.read(Head)
         kind = _kind_of(head, head.kind or piece.kind or places.kind_at(into.parts))
@@ -104,12 +111,16 @@ def _take(piece: Piece, into: File, limit: int) -> None:
             into.ignored += 1
             return
         name = (head.metadata or HeadMeta()).name
-        what = f"{kind.title} {clean(name, limit=_NAME_LENGTH) or '(without a name)'}"
+        shown = clean(name, limit=_NAME_LENGTH)
+        what = f"{kind.title} {shown or '(without a name)'}"
+        pool = shown if kind is kinds.POOL else ""
         _check_version(head, kind)
         into.found.append(_found(piece, kind, name))
     except Unreadable as error:
         why = f"{what} is left out: {clean(error)}"
         into.tell(why, line=error.line or piece.line, limit=limit)
+        if pool:
+            into.unreadable_pools[pool] = why
     except Malformed as error:
         # What a mirror set names may be anything, a login too: that is not repeated.
         said = "one of its entries is no mirror" if kind in kinds.MIRROR_SETS else clean(error)

@@ -8,7 +8,7 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from watcher.clients.kube.wire import Wire
+from watcher.clients.kube.wire import Wire, decoded, without_nulls
 
 T = TypeVar("T")
 
@@ -70,7 +70,7 @@ class JsonPiece:
 
     def read(self, struct: type[T]) -> T:
         try:
-            return msgspec.json.decode(self.text, type=struct)
+            return decoded(msgspec.json.Decoder(struct), self.text)
         except UnicodeDecodeError as error:
             raise Unreadable("not UTF-8") from error
         except msgspec.ValidationError as error:
@@ -82,6 +82,9 @@ class JsonPiece:
 def converted(plain: Any, struct: type[T]) -> T:
     """A plain value as `struct`, as strictly as JSON is read. Raise Unreadable."""
     try:
-        return msgspec.convert(plain, struct)
+        try:
+            return msgspec.convert(plain, struct)
+        except msgspec.ValidationError:  # something may be null
+            return msgspec.convert(without_nulls(plain), struct)
     except (msgspec.ValidationError, RecursionError, ValueError) as error:
         raise Unreadable(str(error)) from error

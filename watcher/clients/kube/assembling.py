@@ -5,6 +5,7 @@ Imports nothing that speaks to a network: who reads files must not wait for such
 
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import TypeVar, cast
 
 from watcher.clients.kube import kinds
@@ -14,15 +15,21 @@ from watcher.core.facts import ClusterName
 
 F = TypeVar("F")
 
+_NONE: Mapping[str, str] = MappingProxyType({})
+
 
 def assemble(
     name: ClusterName,
     found: Mapping[str, Mapping[str, object]],
     *,
     observed_at: datetime,
+    unreadable_pools: Mapping[str, str] = _NONE,
     problems: tuple[str, ...],
 ) -> ClusterView:
-    """A view from facts by kind's title and object's name; nothing is copied."""
+    """A view from facts by kind's title and object's name; nothing is copied.
+
+    `unreadable_pools`: name → why; of those that are among the facts as well the fact counts.
+    """
 
     def of(kind: Kind[F]) -> Mapping[str, F]:
         return cast("Mapping[str, F]", found.get(kind.title, {}))
@@ -32,6 +39,7 @@ def assemble(
         observed_at=observed_at,
         cluster_version=of(kinds.CLUSTER_VERSION).get(kinds.CLUSTER_VERSION.only),
         pools=of(kinds.POOL),
+        unreadable_pools={n: w for n, w in unreadable_pools.items() if n not in of(kinds.POOL)},
         machine_configs=of(kinds.MACHINE_CONFIG),
         nodes=of(kinds.NODE),
         os_image_urls=of(kinds.OS_IMAGE_URLS).get(kinds.OS_IMAGE_URLS.only),

@@ -38,8 +38,12 @@ class Cache(Generic[F]):
 
     def problems(self) -> tuple[str, ...]:
         """A sentence for each object that is left out."""
+        return tuple(self.unreadable().values())
+
+    def unreadable(self) -> Mapping[str, str]:
+        """Name → sentence, of objects that are left out. Stays as it is; ask again for news."""
         self._settle()
-        return tuple(self._malformed.values())
+        return dict(self._malformed)
 
     def put(self, name: str, *, version: str, item: Any) -> None:
         """An object was added or changed. `item` is the kind's struct."""

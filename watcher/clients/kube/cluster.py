@@ -16,7 +16,7 @@ from watcher.clients.counting import Counted, uncounted
 from watcher.clients.kube.assembling import assemble
 from watcher.clients.kube.cache import OnChange
 from watcher.clients.kube.credentials import Credentials
-from watcher.clients.kube.kinds import KINDS
+from watcher.clients.kube.kinds import KINDS, POOL
 from watcher.clients.kube.live import Live
 from watcher.clients.kube.reflector import Pacing, Reflector, State
 from watcher.clients.kube.reviews import KubeReviews
@@ -108,6 +108,7 @@ class KubeCluster(Live):
             self.name,
             {title: r.facts() for title, r in self.reflectors.items()},
             observed_at=min((_seen(r) for r in self.reflectors.values()), default=NEVER),
+            unreadable_pools=self.reflectors[POOL.title].unreadable(),
             problems=self._lasting_problems(),
         )
 

@@ -14,6 +14,8 @@ import msgspec
 from watcher.clients.kube import http1, wire
 from watcher.ports import Conflict, FieldConflict, OutsideError, Refused, Transient
 
+_STATUS = msgspec.json.Decoder(wire.Status)
+
 _MAX_TEXT = 300
 _RETRYABLE = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -135,7 +137,7 @@ def unreachable(request: Request, error: Exception, *, url: str) -> OutsideError
 
 def _status(body: bytes) -> wire.Status:
     try:
-        return msgspec.json.decode(body, type=wire.Status)
+        return wire.decoded(_STATUS, body)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         # A proxy's HTML page, or nothing: who knows what it holds, so it is not shown.
         return wire.Status()

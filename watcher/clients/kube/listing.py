@@ -77,7 +77,7 @@ async def _list(session: Session, kind: Kind[F], version: str) -> Listed[F]:
             query["continue"] = next_page
         body = await session.fetch(ask, path=kind.path(version), query=query)
         try:
-            page = _PAGE.decode(body)
+            page = wire.decoded(_PAGE, body)
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise Transient(f"{ask}: the answer is no list ({errors.clean(str(error))})") from error
         for raw in page.items or ():
@@ -98,7 +98,7 @@ def _take(
     into: Listed[F],
 ) -> None:
     try:
-        item = decoder.decode(raw)
+        item = wire.decoded(decoder, raw)
         meta: wire.MetaWire = item.metadata  # type: ignore[attr-defined]
         into.versions[meta.name] = meta.resource_version
         into.facts[meta.name] = kind.convert(item)
@@ -111,7 +111,9 @@ def _take(
 def name_of(raw: bytes | msgspec.Raw) -> str:
     """The name of an object that could not be read as a whole."""
     try:
-        return errors.clean(_NAMED.decode(raw).metadata.name, limit=253) or "(without a name)"
+        return (
+            errors.clean(wire.decoded(_NAMED, raw).metadata.name, limit=253) or "(without a name)"
+        )
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return "(without a name)"
 

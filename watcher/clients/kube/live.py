@@ -81,6 +81,7 @@ class Live:
         began = self._clock.now()
         found: dict[str, Mapping[str, object]] = {}
         problems: list[str] = []
+        unreadable: Mapping[str, str] = {}
         for kind in wanted:
             listed = await listing.list_served(self._session, kind)
             if listed is None and kind.required:
@@ -91,7 +92,15 @@ class Live:
             if listed is not None:
                 found[kind.title] = listed.facts
                 problems += listed.malformed.values()
-        return assemble(self.name, found, observed_at=began, problems=tuple(problems))
+                if kind is kinds.POOL:
+                    unreadable = listed.malformed
+        return assemble(
+            self.name,
+            found,
+            observed_at=began,
+            unreadable_pools=unreadable,
+            problems=tuple(problems),
+        )
 
     async def apply_override(
         self, *, name: str, pool: PoolName, image: str, annotations: Mapping[str, str]
@@ -228,7 +237,7 @@ def _path(kind: Kind[F], name: str) -> str:
 
 def _fact(kind: Kind[F], request: Request, body: bytes) -> F:
     try:
-        return kind.convert(msgspec.json.decode(body, type=kind.struct))
+        return kind.convert(wire.decoded(msgspec.json.Decoder(kind.struct), body))
     except (msgspec.MsgspecError, UnicodeDecodeError, Malformed) as error:
         raise Refused(
             f"{request}: the answer cannot be read ({errors.clean(str(error))})"

@@ -120,6 +120,10 @@ class Reflector(Generic[F]):
         """Name → fact, as last seen. The mapping does not change any more."""
         return self._cache.facts()
 
+    def unreadable(self) -> Mapping[str, str]:
+        """Name → why, a sentence: objects that are there and left out."""
+        return self._cache.unreadable()
+
     def problems(self) -> tuple[str, ...]:
         """Sentences: what keeps this kind, or single objects of it, from being known."""
         own = (self.problem,) if self.problem else ()
@@ -244,7 +248,7 @@ class Reflector(Generic[F]):
                 continue
             try:
                 event = _RAW_EVENT.decode(line)
-                head = _HEAD.decode(event.object)
+                head = wire.decoded(_HEAD, event.object)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 why = errors.clean(str(error))
                 raise Spoiled(f"{ask}: a line of the watch cannot be read ({why})") from error
@@ -260,7 +264,7 @@ class Reflector(Generic[F]):
 
     def _take_odd(self, line: bytes, event: wire.Event[msgspec.Raw]) -> None:
         try:
-            self._take(self._decoder.decode(line))
+            self._take(wire.decoded(self._decoder, line))
         except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             name = name_of(event.object)
             if event.type == "DELETED":

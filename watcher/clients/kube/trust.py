@@ -44,6 +44,9 @@ class _SignatureMap(wire.Wire, frozen=True):
     binary_data: dict[str, str] | None = None
 
 
+_SIGNATURES = msgspec.json.Decoder(_SignatureMap)
+
+
 class _ImageConfigSpec(wire.Wire, frozen=True):
     additional_trusted_ca: wire.Named | None = msgspec.field(
         default=None, name="additionalTrustedCA"
@@ -137,7 +140,7 @@ async def _labelled(session: Session, request: Request) -> AsyncIterator[_Signat
         page = _decoded(request, body, wire.Page)
         for raw in page.items or ():
             try:
-                item = msgspec.json.decode(raw, type=_SignatureMap)
+                item = wire.decoded(_SIGNATURES, raw)
             except (msgspec.MsgspecError, UnicodeDecodeError):
                 continue  # it costs only itself
             yield item
@@ -177,7 +180,7 @@ def _request(
 
 def _decoded(request: Request, body: bytes, kind: type[W]) -> W:
     try:
-        return msgspec.json.decode(body, type=kind)
+        return wire.decoded(msgspec.json.Decoder(kind), body)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise Refused(
             f"{request}: the answer cannot be read ({errors.clean(str(error))})"

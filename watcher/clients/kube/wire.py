@@ -2,13 +2,14 @@
 
 Every kind has one msgspec Struct with only the fields we use, so that whatever else an object
 carries (managed fields, Ignition bodies) is skipped by the decoder and never becomes a Python
-object. A list may be null wherever Kubernetes allows it: Go writes an empty slice so.
+object. A list may be null wherever Kubernetes allows it: Go writes an empty slice so. Whatever
+else is null is as if it were not there, as Go reads it: `decoded` sees to that.
 """
 
 import sys
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -30,7 +31,47 @@ MCO_PREFIX = "machineconfiguration.openshift.io/"
 _LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 _EMPTY: Mapping[str, str] = {}
 
+_MAPS = frozenset({"labels", "annotations", "matchLabels"})
+"""Of words to words: there Go reads null as an empty word."""
+
 W = TypeVar("W")
+
+
+def decoded(decoder: "msgspec.json.Decoder[W]", text: bytes | msgspec.Raw) -> W:
+    """Return what a decoder makes of JSON, null read as absent; raise what the decoder raises.
+
+    Go never writes null for a number, a word or a struct, but other writers may: it costs a second
+    reading only there.
+    """
+    try:
+        return decoder.decode(text)
+    except msgspec.ValidationError:
+        if b"null" not in bytes(text):
+            raise
+        try:
+            plain = without_nulls(msgspec.json.decode(text))
+        except RecursionError:
+            plain = None
+        if plain is None:
+            raise
+    return decoder.decode(msgspec.json.encode(plain))
+
+
+def without_nulls(plain: Any) -> Any:
+    """A plain value without the members that are null; raise RecursionError if it is too deep."""
+    if isinstance(plain, list):
+        return [without_nulls(item) for item in plain]
+    if not isinstance(plain, dict):
+        return plain
+    return {
+        key: _words(value) if key in _MAPS and isinstance(value, dict) else without_nulls(value)
+        for key, value in plain.items()
+        if value is not None
+    }
+
+
+def _words(plain: dict[str, Any]) -> dict[str, Any]:
+    return {key: "" if value is None else value for key, value in plain.items()}
 
 
 class Wire(msgspec.Struct, rename="camel", gc=False, frozen=True):

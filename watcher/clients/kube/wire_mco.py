@@ -15,6 +15,7 @@ from watcher.clients.kube.wire import (
     Named,
     Wire,
     conditions_of,
+    decoded,
     meta_of,
     shared,
 )
@@ -136,7 +137,7 @@ def machine_config(wire: MachineConfigWire | WholeMachineConfigWire) -> MachineC
 def _files(raw: msgspec.Raw) -> tuple[str, ...]:
     """What a body writes. One that is not as Ignition has it costs its files, not the fact."""
     try:
-        body = _BODY.decode(raw)
+        body = decoded(_BODY, raw)
     except (msgspec.MsgspecError, UnicodeDecodeError):
         return ()
     if body is None:

@@ -19,6 +19,7 @@ from watcher.core.alerts.model import (
 )
 from watcher.core.causes import same
 from watcher.core.letters import Severity
+from watcher.core.sight import is_ahead
 from watcher.core.state import Flag, Surveyed
 from watcher.core.timing import freeze_sentence, in_force, shown
 from watcher.core.update_events import UpdateState
@@ -183,14 +184,18 @@ def _unseen(view: View, place: str, facts: Facts, limits: Limits) -> Iterator[Ca
 
 
 def _blind(surveyed: Surveyed, facts: Facts, limits: Limits) -> Iterator[Case]:
-    """A cluster that is not seen, once for all of its pools; it goes where news of them go."""
+    """A cluster that is not seen, once for all of its pools; it goes where news of them go. It must
+    be missed for its time whatever its age: a clock that jumps makes everything old at once."""
     limit, now, cluster = limits.alerts.blind_seconds, facts.now, surveyed.cluster
     wait, seen = limits.wait(Rule.BLIND), surveyed.observed_at.astimezone(UTC)
     if seen.year < NEVER:
-        said, at, changes_at = "it has not been read since this replica started", now, None
+        said, changes_at = "it has not been read since this replica started", None
+        steps = list(counted(limit, wait))
+    elif is_ahead(seen, now=now):
+        said, changes_at = f"it was last seen {shown(seen)}, by a clock that was put back", None
         steps = list(counted(limit, wait))
     else:
-        said, at, changes_at = f"it was last seen {shown(seen)}", seen, next_level(limit, seen, now)
+        said, changes_at = f"it was last seen {shown(seen)}", next_level(limit, seen, now)
         reached = level(limit, (now - seen).total_seconds())
         steps = [(reached, wait)] if reached else []
     why = "; ".join(surveyed.problems[:2]) or "no answer"
@@ -204,7 +209,7 @@ def _blind(surveyed: Surveyed, facts: Facts, limits: Limits) -> Iterator[Case]:
                 severity=severity,
                 what=cluster,
                 sentence=f"{said} ({why}); what is told of it stays as it was",
-                at=at,
+                at=now,
                 wait=after,
                 changes_at=changes_at,
             )

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from watcher.core.letters import Severity
+from watcher.core.sight import is_old
 from watcher.core.state import Surveyed
 from watcher.core.timing import Freeze
 from watcher.core.update import Update
@@ -81,8 +82,9 @@ WAITS: Mapping[Rule, timedelta] = {
     Rule.APPROVAL_WAITING: AT_ONCE,
     Rule.ROLLOUT_STALLED: 5 * _MINUTE,
     Rule.BUILD_FAILING: AT_ONCE,
-    # After a start nothing was seen for a moment, and what was seen before is old.
-    Rule.BLIND: _MINUTE,
+    # After a start nothing was seen for a moment, and by a clock that jumped all is old until the
+    # next bookmark of each watch, of which API servers send about one a minute.
+    Rule.BLIND: 2 * _MINUTE,
     Rule.QUEUE_NOT_MOVING: _MINUTE,
     Rule.AVAILABLE: AT_ONCE,
     Rule.FROZEN: AT_ONCE,
@@ -154,10 +156,11 @@ class Limits:
         return timedelta(seconds=self.hold_seconds) if rule is Rule.HELD else WAITS[rule]
 
     def is_unseen(self, surveyed: Surveyed, now: datetime) -> bool:
-        """Whether a cluster was last seen so long ago that nothing of it may be relied upon."""
+        """Whether a cluster was last seen so long ago that nothing of it may be relied upon; or, by
+        a clock that was put back, nobody knows when."""
         blind = self.alerts.blind_seconds
         least = next((n for n in (blind.warning, blind.critical) if n is not None), UNSEEN_SECONDS)
-        return (now - surveyed.observed_at).total_seconds() > least
+        return is_old(surveyed.observed_at, now=now, most=timedelta(seconds=least))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from watcher.core.alerts.model import (
@@ -14,6 +15,7 @@ from watcher.core.alerts.model import (
     rule_of,
 )
 from watcher.core.notices.memory import Concern, Terms
+from watcher.core.sight import is_ahead
 
 Key = tuple[str, str]
 """Place and cause."""
@@ -27,6 +29,12 @@ def is_unknown(cause: str, place: str, terms: Terms) -> bool:
     if cluster in terms.unseen:
         return rule in FROM_FINDINGS or rule in FROM_LOOKS
     return cluster in terms.unsurveyed and rule in FROM_FINDINGS
+
+
+def begun_by(now: datetime, before: Iterable[Concern]) -> list[Concern]:
+    """Return concerns as they are now: by a clock that was put back, those that would begin later
+    begin anew, as they would otherwise wait for the time that was put back too."""
+    return [replace(one, begun=now) if is_ahead(one.begun, now=now) else one for one in before]
 
 
 def concerns(cases: Iterable[Case], before: Sequence[Concern], terms: Terms) -> list[Concern]:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 def standing(cases: Iterable[Case], before: Memory, terms: Terms, *, now: datetime) -> Memory:
     """Return what stands now. A repeat with the same cases changes nothing."""
     known = [case for case in cases if not lasting.is_unknown(case.cause, case.place, terms)]
-    concerns = lasting.concerns(known, before.concerns, terms)
+    concerns = lasting.concerns(known, lasting.begun_by(now, before.concerns), terms)
     round_ = _Round(
         before=_latest(before.notices, now),
         known={(concern.place, concern.cause): concern for concern in concerns},

@@ -87,8 +87,7 @@ class Answers(Generic[T]):
             self._slots.popitem(last=False)
         async with slot.lock:
             now = self._clock.now().timestamp()
-            if now >= slot.until:
-                slot.until = float("-inf")  # an old yes must not stand in for no answer
+            if now >= slot.until:  # an old yes never stands in for no answer: this may raise
                 slot.answer = await ask()
                 slot.until = now + (BELIEVED_SECONDS if slot.answer else REFUSED_SECONDS)
             return slot.answer

@@ -69,11 +69,6 @@ function morphChildren(old, made) {
   };
   for (const node of [...made.childNodes]) {
     skipGone();
-    // A blank too many would make what follows be moved, and a moved element loses its scrolling.
-    while (node.nodeType === 1 && at && at.nodeType === 3 && !at.data.trim()) {
-      at = removed(at);
-      skipGone();
-    }
     const key = keyOf(node);
     const match = key ? keyed.get(key) : at && !keyOf(at) && at.nodeType === node.nodeType ? at : null;
     if (match && match.nodeName === node.nodeName) {
