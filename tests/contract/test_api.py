@@ -113,7 +113,17 @@ async def test_updates_are_chosen_by_cluster_pool_and_state(here: Site) -> None:
     assert await ids(cluster="prod", pool="p3", state="done") == []
 
 
-CURSORS = ["x", "a" * 300, "a" * 301, "WyJidWlsZHMiLCIxIiwiMiJd", "WzFd", "-_-_", "ä", ""]
+CURSORS = [
+    "x",
+    "a" * 300,
+    "a" * 301,
+    "WyJidWlsZHMiLCIxIiwiMiJd",
+    "WzFd",
+    "WyJhdWRpdCIsIm5vcGUiXQ",
+    "-_-_",
+    "ä",
+    "",
+]
 
 
 @pytest.mark.parametrize("cursor", CURSORS)

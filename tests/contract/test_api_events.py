@@ -155,7 +155,8 @@ async def test_who_comes_back_has_what_was_missed_and_nothing_twice(here: Site) 
 
 
 @pytest.mark.parametrize(
-    "last", ["00000000-1", "nonsense", "-", "ffffffff-99999999999999999999", "x" * 300]
+    "last",
+    ["00000000-0", "00000000-1", "nonsense", "-", "ffffffff-99999999999999999999", "x" * 300],
 )
 async def test_an_id_that_is_not_known_any_more_begins_with_reset(here: Site, last: str) -> None:
     async with stream(here, Last_Event_ID=last) as seen:

@@ -28,7 +28,7 @@ from watcher.core.classify import Evidence, classify
 from watcher.core.drift import RecipeBroken, RecipeSeen, Running
 from watcher.core.lineage import Lineage, SaidBy
 from watcher.core.release import UnknownBase
-from watcher.core.state import Finding, State
+from watcher.core.state import Finding, Flag, State
 
 RECIPE = RecipeSeen(name="gpu", digest=RECIPE_DIGEST, build_key="")
 MINE = a_machine_config(OURS, os_image_url=str(image("mine")))
@@ -261,8 +261,16 @@ CASES: dict[str, tuple[dict[str, Any], State, str]] = {
     ),
     "paused and unreadable": (
         {"pool": a_pool(paused=True, conditions=WAITING), "problem": "forbidden"},
-        State.BLOCKED,
-        "the pool is paused; forbidden",
+        State.UNREADABLE,
+        "forbidden",
+    ),
+    "degraded and unreadable": (
+        {
+            "pool": a_pool(conditions=conditions(Updated="True", Degraded="True:of images")),
+            "base": UnknownBase("no registry"),
+        },
+        State.UNREADABLE,
+        "its base is that of 4.16.3; no registry",
     ),
 }
 
@@ -282,7 +290,6 @@ FIRST_TO_LAST: list[tuple[State, dict[str, Any]]] = [
     (State.EMPTY, {"pool": a_pool(nodes=0, paused=True, conditions=WAITING)}),
     (State.IMAGE_MODE, {"owner": "moc"}),
     (State.PREBUILT_FROZEN, {"running": running(ours=False, machine_config=FROZEN)}),
-    (State.BLOCKED, {"pool": a_pool(paused=True, conditions=WAITING)}),
     (State.SHADOWED, {"running": running(ours=False, image=BY_TAG)}),
     (State.TAGGED, {"running": running(image=BY_TAG)}),
     (State.UNKNOWN_LINEAGE, {"running": running(lineage=NOBODY_KNOWS)}),
@@ -306,6 +313,19 @@ def test_of_two_states_the_one_that_decides_more_counts(
 ) -> None:
     assert of(**second[1]).state is second[0]
     assert of(**second[1], **first[1]).state is first[0]
+
+
+NEVER_BLOCKED = {State.EMPTY, State.IMAGE_MODE, State.PREBUILT_FROZEN, State.UNREADABLE}
+
+
+@pytest.mark.parametrize(("state", "said"), FIRST_TO_LAST, ids=lambda one: str(one))
+def test_blocked_comes_over_all_but_those_that_have_nowhere_to_go(
+    state: State, said: dict[str, Any]
+) -> None:
+    found = of(**{"pool": a_pool(paused=True, conditions=WAITING), **said})
+    assert found.state is (state if state in NEVER_BLOCKED else State.BLOCKED)
+    if state is not State.EMPTY:
+        assert [raised.flag for raised in found.flags] == [Flag.PAUSED]
 
 
 # --- what else a finding says --------------------------------------------------------------------

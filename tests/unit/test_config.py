@@ -251,8 +251,8 @@ FLEET_MISTAKES = {
     ),
     "approver without surface": (
         "defaults: {policy: {approval: {approvers: [ann]}}}",
-        "'ann' is no identity; write it like token:ann, proxy:ann, openshift:ann, cli:root, slack:U024BE7LH, "
-        "slack-group:S0614TZR7 or person:ann",
+        "'ann' is no identity; write it like token:ann, proxy:ann, openshift:ann, cli:root,"
+        " slack:U024BE7LH, slack-group:S0614TZR7 or person:ann",
     ),
     "day": (
         "defaults: {policy: {windows: [{days: [sunday], start: 01:00, hours: 1}]}}",

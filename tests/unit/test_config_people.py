@@ -44,7 +44,10 @@ def test_every_kind_of_identity_can_approve() -> None:
     assert rules == ApprovalRules(approvers=tuple(listed.split(", ")), two_person=True)
 
 
-SHAPES = "write it like token:ann, proxy:ann, openshift:ann, cli:root, slack:U024BE7LH, slack-group:S0614TZR7 or person:ann"
+SHAPES = (
+    "write it like token:ann, proxy:ann, openshift:ann, cli:root, slack:U024BE7LH,"
+    " slack-group:S0614TZR7 or person:ann"
+)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +160,8 @@ PEOPLE_MISTAKES = {
     "author that is a group": (
         "recipes:\n  - {name: r, path: p, target: q.io/a/b, authors: ['slack-group:S0614TZR7']}",
         "f:2: recipes[0].authors[0]: 'slack-group:S0614TZR7' is no identity;"
-        " write it like token:ann, proxy:ann, openshift:ann, cli:root, slack:U024BE7LH or person:ann",
+        " write it like token:ann, proxy:ann, openshift:ann, cli:root, slack:U024BE7LH or"
+        " person:ann",
     ),
 }
 

@@ -105,6 +105,9 @@ def _found(views: Sequence["ClusterView"], name: str) -> tuple["ClusterView", "P
     there = ", ".join(sorted(f"{v.cluster}/{p}" for v in views for p in v.pools)) or "none"
     if found:
         raise Usage(f"{name} is a pool of several clusters; say which: {there}")
+    unreadable = [v.unreadable_pools[pool] for v in views if pool in v.unreadable_pools]
+    if unreadable:
+        raise NotFound("; ".join(unreadable))
     raise NotFound(f"no pool {name} is in these files; there is: {there}")
 
 

@@ -68,7 +68,7 @@ class Who:
     """Somebody who decides, with all that says whether it counts."""
 
     by: str
-    """The identity that passed the door: `token:ann`, `proxy:ann`, `slack:U024BE7LH`, `cli:root`."""
+    """The identity that passed the door: `token:ann`, `proxy:ann`, `slack:U…`, `cli:root`."""
     person: str = ""
     """Whose identity that is, where the settings say so: two of hers are one vote."""
     groups: tuple[str, ...] = ()

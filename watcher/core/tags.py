@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from watcher.core.facts import Digest
+from watcher.core.facts import Digest, without_login
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ def moved(first: TagSeen | None, now: TagSeen) -> str:
     if first is None or not first.is_of_same(now) or first.digest == now.digest:
         return ""
     return (
-        f"{now.image} is {now.digest.short} now, and was {first.digest.short} "
+        f"{without_login(now.image)} is {now.digest.short} now, and was {first.digest.short} "
         f"when it was first seen ({first.at:%Y-%m-%d})"
     )
 

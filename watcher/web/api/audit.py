@@ -19,10 +19,10 @@ from watcher.ports import AuditEntry
 from watcher.web.api import lists, paging
 from watcher.web.api.operation import CSV, JSON, Asked, Operation
 from watcher.web.api.paging import Limit
-from watcher.web.api.seats import SeatedResponse
 from watcher.web.api.updates import Name
 from watcher.web.face import Face
 from watcher.web.problems import Problem
+from watcher.web.seats import SeatedResponse
 
 READ = 500
 """Entries that are read from the store at once: 150 KB."""

@@ -17,10 +17,10 @@ from starlette.responses import Response
 from watcher.ports import OutsideError
 from watcher.web.api.changes import Changes, Told, as_event
 from watcher.web.api.operation import EVENTS, Asked, Operation
-from watcher.web.api.seats import SeatedResponse
 from watcher.web.face import Face
 from watcher.web.live import HEARTBEAT_SECONDS, Live, Seat
 from watcher.web.problems import Problem
+from watcher.web.seats import SeatedResponse
 
 MOST_STREAMS = 50
 """Of one replica, beside those of pages, so that programs leave room for people."""

@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from watcher.web.callers import Role
-from watcher.web.live import Seat
 from watcher.web.pages.desk import Desk, caller_of
 from watcher.web.problems import Problem
+from watcher.web.seats import SeatedResponse
 
 RETRY_MS = 2000
 LONGEST_SECONDS = 600.0
@@ -28,13 +28,14 @@ class Streams(Desk):
         seat = self.live.seat()
         if seat is None:
             raise Problem(503, "too many pages are open; this one asks now and then instead")
-        return StreamingResponse(
-            self._said(seat),
+        return SeatedResponse(
+            seat,
+            self._said(),
             media_type="text/event-stream",
             headers={"X-Accel-Buffering": "no"},
         )
 
-    async def _said(self, seat: Seat) -> AsyncIterator[str]:
+    async def _said(self) -> AsyncIterator[str]:
         revision, until = await self.live.fresh(), time.monotonic() + LONGEST_SECONDS
         yield f"retry: {RETRY_MS}\n{_event(revision)}"
         async for after in self.live.changes(revision):
