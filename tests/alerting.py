@@ -155,6 +155,7 @@ class Days:
                 if self.limits.is_unseen(one, facts.now)
             },
             unsurveyed=frozenset(s.cluster for s in facts.surveyed if s.asked_at is None),
+            unreadable=frozenset(f"{s.cluster}/{p}" for s in facts.surveyed for p in s.unreadable),
         )
         self.memory = notices.standing(self.cases, self.memory, self.terms, now=self.now)
         return self

@@ -37,6 +37,17 @@ async def test_a_watch_reads_nulls_and_names_what_it_cannot_read() -> None:
         assert len(api.lists) == 1
 
 
+async def test_what_is_nested_beyond_measure_ends_nothing() -> None:
+    """The decoder raises RecursionError for it, which is no error of decoding to Python."""
+    deep = "[" * 100_000 + "]" * 100_000
+    line = event("ADDED", pool("infra", 11, deep="HERE")).replace(b'"HERE"', deep.encode())
+    async with ScriptedApi.start(Stream((line,), then="silence")) as api, watching(api.url) as seen:
+        api.items = [pool("worker", 9)]
+        await until(lambda: seen.reflector.facts())
+        await until(lambda: "nested too deeply" in seen.reflector.problem or api.lists[1:])
+        assert set(seen.reflector.facts()) == {"worker"}
+
+
 async def test_a_list_reads_nulls() -> None:
     async with ScriptedApi.start() as api:
         api.items = [pool("worker", 9, **NULLS), pool("gpu", 9, **BAD)]

@@ -92,7 +92,7 @@ def test_every_choice_is_on_the_page_with_its_name_in_the_file() -> None:
     options = {option for one in group.commands["manifests"].params for option in one.opts}
     options = {option for option in options if option.startswith("--")}
     shown = set(re.findall(r"(--[a-z-]+)", " ".join(cell for cell, _ in rows)))
-    assert shown == options - {"--values", "--to", "--output"}
+    assert shown == options - {"--values", "--to", "--output", "--no-color"}
 
 
 def test_every_overlay_and_component_is_on_the_page() -> None:

@@ -136,7 +136,9 @@ async def test_a_silence_holds_back_and_a_cluster_out_of_sight_ends_nothing(tmp_
         async with bookmarks(made), running(said, patience=IMPATIENT) as app:
             await _silenced(made, app.store, told)
             await _partitioned(made, app.store, told)
-            await all_told(app.store)
+        # Another process, which has seen nothing of the cluster, knows what stands.
+        async with bookmarks(made), running(said, patience=IMPATIENT) as app:
+            await _healed(made, app.store, told)
         assert {rule: len(ids) for rule, ids in told.names().items()} == {"paused": 1, "blind": 1}
 
 
@@ -170,6 +172,13 @@ async def _partitioned(made: World, store: Store, told: Told) -> None:
     await store.outbox.mark(FLEET)
     await all_told(store)
     assert told.stands("paused", "prod/worker")
+
+
+async def _healed(made: World, store: Store, told: Told) -> None:
+    await store.outbox.mark(FLEET)
+    await all_told(store)
+    assert told.stands("paused", "prod/worker")
+    assert told.stands("blind", "prod/infra")
     assert all(one["notice"]["over_at"] is None for one in told.of("paused"))
 
     await made.api.start_listening()

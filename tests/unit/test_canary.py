@@ -345,6 +345,15 @@ async def test_a_cluster_that_was_not_seen_for_long_is_waited_for() -> None:
     )
 
 
+async def test_a_cluster_seen_before_the_clock_was_put_back_is_waited_for() -> None:
+    fleet = Fleet()
+    fleet.stage.lag()
+    fleet.clock.advance(-60)
+    assert await fleet.waits() == ""
+    fleet.clock.advance(-1)
+    assert "stage was not seen for too long" in await fleet.waits()
+
+
 async def test_a_release_that_is_named_wrongly_there_is_a_problem_of_that_pool_alone() -> None:
     fleet = Fleet()
     fleet.stage.version = a_version("latest")

@@ -187,6 +187,11 @@ async def test_another_configuration_on_the_same_base_is_no_lag() -> None:
     assert found.sentence == "the pool is paused; follows the release (4.18.9)"
 
 
+async def test_a_base_that_the_release_names_is_of_that_release() -> None:
+    found = await survey(view(rendered(1, str(base_image(NEW)), "4.18.8"), SECOND, ours(OLD)))
+    assert found.sentence.endswith("but its nodes still have the base of 4.18.9")
+
+
 AT_TARGET = a_pool(
     spec_configuration="rendered-infra-1",
     spec_sources=("00-worker",),
@@ -215,8 +220,9 @@ async def test_without_what_nodes_had_the_override_counts() -> None:
     assert (found.lag.releases, found.base_source) == (0, "our labels")
 
 
-async def test_of_a_pool_in_image_mode_the_built_image_counts() -> None:
-    owner = MachineOsConfig(meta=Meta(name="layers"), pool="infra", current_image=LAYERED)
+@pytest.mark.parametrize("built", [LAYERED, ""])
+async def test_of_a_pool_in_image_mode_the_built_image_counts(built: str) -> None:
+    owner = MachineOsConfig(meta=Meta(name="layers"), pool="infra", current_image=built)
     found = await survey(view(FIRST, SECOND, machine_os_configs={"layers": owner}))
     assert (found.state, found.base_actual, found.lag) == (State.IMAGE_MODE, "", Lag())
 

@@ -85,18 +85,19 @@ def test_the_body_of_a_machineconfig_with_nulls_tells_its_files() -> None:
     units = [{"name": "a.service", "contents": None}, {"name": "b.service", "contents": "x"}]
     files = [{"path": "/etc/a"}, {"path": None}]
     body = {"storage": {"files": files}, "systemd": {"units": units}}
-    thing = {
+    thing: dict[str, Any] = {
         "metadata": {"name": "m", "labels": {"a": "b"}},
-        "spec": {"config": body, "kernelType": None, "osImageURL": None},
+        "spec": {"config": body, "kernelType": "realtime"},
     }
-    found = read(kinds.MACHINE_CONFIG, thing)
-    assert found.files == ("/etc/a", "/etc/systemd/system/b.service")
+    for spec in (thing["spec"], {**thing["spec"], "kernelType": None}):
+        found = read(kinds.MACHINE_CONFIG, {**thing, "spec": spec})
+        assert found.files == ("/etc/a", "/etc/systemd/system/b.service")
 
 
 @pytest.mark.parametrize("bad", ["[" * 5000 + "]" * 5000, '{"a":' * 5000 + "null" + "}" * 5000])
 def test_what_is_nested_too_deep_is_refused_as_before(bad: str) -> None:
     text = f'{{"metadata": {{"name": "p", "uid": null}}, "x": {bad}}}'.encode()
-    with pytest.raises((msgspec.ValidationError, RecursionError)):
+    with pytest.raises(msgspec.ValidationError):
         wire.decoded(msgspec.json.Decoder(wire.PoolWire), text)
 
 

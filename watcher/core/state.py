@@ -128,6 +128,8 @@ class Surveyed:
     said: tuple[Block, ...] = ()
     """What the cluster says against a minor upgrade that is about none of its pools."""
     problems: tuple[str, ...] = ()
+    unreadable: frozenset[str] = frozenset()
+    """Pools whose own object cannot be read: all else that was found of them is not known now."""
     observed_at: datetime
     """When the oldest of what it is made from was last known to be in step with the cluster."""
     asked_at: datetime | None = None
@@ -152,6 +154,7 @@ class Surveyed:
             findings=findings,
             said=said,
             problems=view.problems,
+            unreadable=frozenset(view.unreadable_pools),
             observed_at=view.observed_at,
             asked_at=asked_at,
         )

@@ -167,8 +167,9 @@ QUEUE = (
 TELLING = (
     Figure(
         name="relayer_alerts_firing",
-        said="Alerts that Relayer itself tells of now; one cause counts once, wherever it is told, by"
-        f" its worst severity, and what is silenced is not counted. Beyond {MOST_RULES} rules, `other`.",
+        said="Alerts that Relayer itself tells of now; one cause counts once, wherever it is told,"
+        " by its worst severity. What is silenced as a whole is not counted."
+        f" Beyond {MOST_RULES} rules, `other`.",
         labels=(Label("rule", told="a rule of docs/alerts.md"), Label("severity", every(Severity))),
     ),
     Figure(

@@ -86,6 +86,7 @@ class Fleet:
             escalations=self.settings.alerts.escalations,
             unseen={s.cluster: s.observed_at for s in facts.surveyed if limits.is_unseen(s, now)},
             unsurveyed=frozenset(s.cluster for s in facts.surveyed if s.asked_at is None),
+            unreadable=frozenset(f"{s.cluster}/{p}" for s in facts.surveyed for p in s.unreadable),
         )
 
     async def _news(self, letters: tuple[Wanted, ...]) -> tuple[Wanted, ...]:

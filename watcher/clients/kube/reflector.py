@@ -223,7 +223,7 @@ class Reflector(Generic[F]):
         """Whole lines. All are decoded in one call; the few odd ones make it fall back."""
         try:
             events = self._decoder.decode_lines(whole)
-        except (msgspec.MsgspecError, UnicodeDecodeError):
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             self._apply_one_by_one(whole, ask)
         else:
             for event in events:
@@ -247,7 +247,7 @@ class Reflector(Generic[F]):
             if not line.strip():
                 continue
             try:
-                event = _RAW_EVENT.decode(line)
+                event = wire.decoded(_RAW_EVENT, line)
                 head = wire.decoded(_HEAD, event.object)
             except (msgspec.MsgspecError, UnicodeDecodeError) as error:
                 why = errors.clean(str(error))

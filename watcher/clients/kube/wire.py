@@ -45,6 +45,8 @@ def decoded(decoder: "msgspec.json.Decoder[W]", text: bytes | msgspec.Raw) -> W:
     """
     try:
         return decoder.decode(text)
+    except RecursionError as error:
+        raise msgspec.DecodeError("it is nested too deeply") from error
     except msgspec.ValidationError:
         if b"null" not in bytes(text):
             raise

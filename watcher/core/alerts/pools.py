@@ -150,12 +150,14 @@ def _as_can_be_acted(of: _Of, severity: Severity) -> Severity:
 
 def _is_on_its_way(of: _Of, severity: Severity) -> bool:
     """Its cluster is being upgraded, so that every pool lags for a while; or it is given its
-    image; or an update for it waits, and tells so itself."""
+    image, by us or because MCO rolls it; or an update for it waits, and tells so itself."""
     stage = of.surveyed.stage
     upgrading = bool(stage.target_version or stage.target_image) and not stage.completed
     waits = of.update is not None and of.update.state in NOT_BEGUN
     is_small = RANKS[severity] < RANKS[Severity.CRITICAL]
-    return upgrading or of.is_rolling or (waits and is_small)
+    stands = of.flag(Flag.PAUSED) or of.flag(Flag.DEGRADED)
+    moves = of.finding.state is State.BLOCKED and not stands
+    return upgrading or moves or of.is_rolling or (waits and is_small)
 
 
 def _number(number: int, unit: str) -> str:

@@ -23,12 +23,13 @@ Key = tuple[str, str]
 
 def is_unknown(cause: str, place: str, terms: Terms) -> bool:
     """Whether what a cause is derived from is not seen, so that nobody knows if it still holds."""
-    if not (terms.unseen or terms.unsurveyed):
+    if not (terms.unseen or terms.unsurveyed or terms.unreadable):
         return False
     rule, cluster = rule_of(cause), cluster_of(place)
     if cluster in terms.unseen:
         return rule in FROM_FINDINGS or rule in FROM_LOOKS
-    return cluster in terms.unsurveyed and rule in FROM_FINDINGS
+    is_unfound = cluster in terms.unsurveyed or place in terms.unreadable
+    return is_unfound and rule in FROM_FINDINGS
 
 
 def begun_by(now: datetime, before: Iterable[Concern]) -> list[Concern]:

@@ -287,7 +287,7 @@ def _latest(notices: Iterable[Standing], now: datetime) -> Mapping[tuple[str, st
 
 def _unknown(notices: Iterable[Standing], terms: Terms, now: datetime) -> list[Case]:
     """What was told of clusters that are not seen now, as if it still held, and quiet."""
-    if not (terms.unseen or terms.unsurveyed):
+    if not (terms.unseen or terms.unsurveyed or terms.unreadable):
         return []
     return [
         Case(

@@ -104,3 +104,5 @@ class Terms:
     """Clusters that are not seen, with when they were last: what is derived from them stays."""
     unsurveyed: frozenset[str] = frozenset()
     """Clusters of which nothing was found yet since this replica started."""
+    unreadable: frozenset[str] = frozenset()
+    """Places of pools whose object cannot be read: what was found of them stays."""
