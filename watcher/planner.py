@@ -1,7 +1,7 @@
 """From an observation to a decision, and from a decision to an update in the queue.
 
-The same code serves the service's own passes and what people ask for by name. Everything is
-repeatable: a second pass over an unchanged pool finds the update of the first and changes nothing.
+The same code serves the service's own passes and what people ask for by name. All is repeatable:
+a second pass over an unchanged pool finds the update of the first.
 """
 
 import secrets
@@ -364,8 +364,7 @@ def _superseded(
     stored: Stored, by_what: str, *, by: str, now: datetime
 ) -> tuple[Change, AuditEntry]:
     """Return what ends an update that has not begun, and its line for auditors."""
-    event = Superseded(by_what)
-    ended = step(stored.job, event, now=now)
+    ended = step(stored.job, event := Superseded(by_what), now=now)
     change = Change(job=ended, expected=stored.version, due_in_seconds=None)
     return change, audit_entry(ended, event, by=by, now=now)
 

@@ -9,7 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from watcher.ancestry import Ancestry
+from watcher.ancestry import Ancestry, Graphs
 from watcher.bootstrap import clients
 from watcher.bootstrap.clients import UNCOUNTED, USUAL, OnChange, Patience, read_heads, read_recipe
 from watcher.clients.counting import CallMeter
@@ -105,27 +105,37 @@ async def open_app(
             store=store,
             linter=Linter(heads=lambda name: read_heads(settings, name)),
         )
-        surveyor = Surveyor(
-            settings=settings,
-            images=images,
-            graphs=graphs,
-            load_recipe=observer.load_recipe,
-            memory=store,
-        )
         yield _joined(
             observer,
             slack=slack,
             clock=clock,
             clusters=clusters,
-            surveys=Surveys(
-                views={name: cluster.view for name, cluster in clusters.items()},
-                surveyor=surveyor,
-                clock=clock,
-                resync_seconds=settings.work.resync_seconds,
-            ),
+            surveys=_surveys(observer, clusters, graphs, clock),
             builders=await clients.find_builders(settings, registries),
             server_ended=server.ended if server else None,
         )
+
+
+def _surveys(
+    observer: PoolObserver,
+    clusters: Mapping[ClusterName, KubeCluster],
+    graphs: Graphs,
+    clock: Clock,
+) -> Surveys:
+    """What finds where every pool stands, from the same registries and recipes."""
+    settings = observer.settings
+    return Surveys(
+        views={name: cluster.view for name, cluster in clusters.items()},
+        surveyor=Surveyor(
+            settings=settings,
+            images=observer.images,
+            graphs=graphs,
+            load_recipe=observer.load_recipe,
+            memory=observer.store,
+        ),
+        clock=clock,
+        resync_seconds=settings.work.resync_seconds,
+    )
 
 
 def _joined(

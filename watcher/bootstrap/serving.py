@@ -11,7 +11,7 @@ from watcher.bootstrap.app import App, open_app
 from watcher.bootstrap.clients import USUAL, Patience
 from watcher.bootstrap.handlers import handlers_of
 from watcher.bootstrap.heartbeat import open_heartbeat
-from watcher.bootstrap.telling import open_telling
+from watcher.bootstrap.telling import Telling, open_telling
 from watcher.clients.kube.cluster import KubeCluster
 from watcher.core.facts import ClusterName
 from watcher.core.jobs import JobKind
@@ -66,18 +66,10 @@ async def serve(
         surveys.listen(_marking(app, leadership))
         planning = Planning(app.planner, leadership, places)
         telling = await open_telling(app, leadership, metrics, stack)
-        schedule = Schedule(
-            planning,
-            app.store,
-            app.clock,
-            settings.work.resync_seconds,
-            due_digests=telling.due_digests,
-            refresh_groups=app.directory.refresh if app.slack else None,
-        )
         parts: dict[str, Part] = {
             "leadership": leadership.run,
             "planning": planning.run,
-            "schedule": schedule.run,
+            "schedule": _schedule(app, planning, telling).run,
             "web": _web(app, metrics, telling.routes, ready),
             "heartbeat": (await open_heartbeat(app, leadership, metrics, stack)).run,
             **telling.parts,
@@ -87,6 +79,17 @@ async def serve(
             **({"store server": _store_server(app, app.server_ended)} if app.server_ended else {}),
         }
         await run(parts, drain_seconds=settings.work.drain_seconds, stop=stop)
+
+
+def _schedule(app: App, planning: Planning, telling: Telling) -> Schedule:
+    return Schedule(
+        planning,
+        app.store,
+        app.clock,
+        app.settings.work.resync_seconds,
+        due_digests=telling.due_digests,
+        refresh_groups=app.directory.refresh if app.slack else None,
+    )
 
 
 def _web(
