@@ -2,8 +2,10 @@
 
 import os
 import shutil
+from collections.abc import Iterator
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 # The same examples in every run on CI, so that a failure there can be had again here.
@@ -30,6 +32,13 @@ def _real_parts_are_there_on_ci(request: pytest.FixtureRequest) -> None:
     for mark in request.node.iter_markers("real"):
         for part in mark.args:
             assert shutil.which(part), f"{part} must be installed where CI=true"
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_they_were() -> Iterator[None]:
+    """A command that a test carries out in this process says how much is logged from then on."""
+    yield
+    structlog.reset_defaults()
 
 
 def cannot_here(why: str) -> None:

@@ -25,13 +25,14 @@ from watcher.chat.commands import HELP
 from watcher.cli import doctor
 from watcher.cli.exits import Code
 from watcher.cli.output import Format
-from watcher.clients.slack import answers
+from watcher.clients.slack import answers, others
 from watcher.clients.slack.api import SlackApi
 from watcher.clients.slack.card import card
 from watcher.clients.slack.checks import HELLO_SECONDS, Checks
 from watcher.clients.slack.diagnosis import NEXT
 from watcher.clients.slack.scopes import SCOPES
 from watcher.config import load_text
+from watcher.core.letters import Notice, Nudge, Severity
 from watcher.findings import Finding, Level
 from watcher.ports import Clock
 from watcher.settings import Settings
@@ -986,6 +987,26 @@ async def test_the_output_on_the_page_is_what_is_printed(setup: Setup) -> None:
     assert out.replace(str(setup.directory), "/etc/relayer/slack") == shown
 
 
+WHY = "for one, prod/gpu: its OS image is 6 releases behind that of 4.16.9: critical by releases"
+LAG = Notice(
+    cause="lag:1",
+    title="2 pools of prod are behind 4.16.9",
+    sentence=WHY,
+    places=("prod/gpu", "prod/infra"),
+    severity=Severity.CRITICAL,
+    since=datetime(2026, 11, 25, 13, 30, tzinfo=UTC),
+    rule="lag",
+)
+RISE = Nudge(
+    update="",
+    cluster="prod",
+    pool="",
+    sentence=f"critical now: {LAG.title}: {WHY}",
+    severity=Severity.CRITICAL,
+    cause=LAG.cause,
+)
+
+
 def test_the_pictures_on_the_page_are_what_slack_shows() -> None:
     there = Workspace(lambda: 0.0)
     there.add_user("ann", id="U024BE7LH")
@@ -994,4 +1015,6 @@ def test_the_pictures_on_the_page_are_what_slack_shows() -> None:
         message = Message("C0OPS", there.new_ts(), there.bot.id, said["text"], said["blocks"])
         return render(message, there) + "\n"
 
-    assert blocks("text") == [shown(answers.bullets("/relayer", HELP)), shown(card(AWAITING))]
+    alert = shown(others.render(LAG)) + f"  {shown(others.render(RISE))}"
+    commands = shown(answers.bullets("/relayer", HELP))
+    assert blocks("text") == [commands, shown(card(AWAITING)), alert]

@@ -25,6 +25,7 @@ from watcher.ports_reviews import Reviewed
 from watcher.settings_web import AuthSettings, ProxySettings, TokenSettings, WebSettings
 from watcher.web.access import Access
 from watcher.web.callers import Caller, Role
+from watcher.web.doors.limits import DECLINED
 from watcher.web.guards import MOST_BODY_BYTES, MOST_HEADER_BYTES
 from watcher.web.problems import Problem
 
@@ -119,6 +120,25 @@ async def test_what_a_role_forbids_is_audited_and_counted_and_changes_nothing(he
         "relayer_decisions_declined_total", {"surface": "http"}
     )
     assert told == 2
+
+
+async def test_who_may_change_nothing_does_not_fill_the_trail(here: Doors) -> None:
+    async def try_it(who: str, times: int) -> set[int]:
+        post, key = here.http.post, bearer(TOKENS[who])
+        path = "/api/v1/pools/prod/infra/hold" if who == "vera" else "/api/v1/updates/u-1/approve"
+        return {(await post(path, headers=key, json={})).status_code for _ in range(times)}
+
+    assert await try_it("vera", DECLINED.burst + 5) == {403}
+    assert len(await here.audit()) == DECLINED.burst
+    assert await try_it("otto", 1) == {403}
+    assert len(await here.audit()) == DECLINED.burst + 1, "another one is heard"
+    here.service.clock.advance(DECLINED.seconds_each)
+    await try_it("vera", 2)
+    assert len(await here.audit()) == DECLINED.burst + 2
+    counted = here.metrics.registry.get_sample_value(
+        "relayer_decisions_declined_total", {"surface": "http"}
+    )
+    assert counted == DECLINED.burst + 8, "all of them"
 
 
 async def test_a_role_is_no_place_among_the_approvers(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from watcher.ports import Refused, Transient
 from watcher.ports_reviews import Reviewed
 from watcher.settings_web import AuthSettings, ReviewSettings, WebSettings
 from watcher.web.doors import openshift
+from watcher.web.doors.limits import DECLINED
 from watcher.web.doors.openshift import BELIEVED_SECONDS, REFUSED_SECONDS, reviews_of
 
 
@@ -69,6 +70,15 @@ async def test_somebody_without_any_right_is_known_and_sees_nothing(here: Place)
     answer = await here.http.get("/api/v1/status", headers=bearer(EVE))
     assert answer.status_code == 403
     assert "openshift:eve has no role here" in answer.json()["detail"]
+
+
+async def test_those_without_any_right_fill_no_trail_however_many_they_are(here: Place) -> None:
+    for number in range(DECLINED.burst + 5):
+        token = f"sha256~token-of-account-{number}"
+        here.api.reviews.people[token] = Person(name=f"system:serviceaccount:a:b{number}")
+        answer = await here.http.post("/api/v1/pools/prod/infra/hold", headers=bearer(token))
+        assert answer.status_code == 403
+    assert len(await here.site.audit()) == DECLINED.burst
 
 
 async def test_our_own_tokens_are_not_shown_to_the_cluster(here: Place) -> None:

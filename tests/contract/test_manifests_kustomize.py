@@ -57,6 +57,7 @@ def test_an_overlay_is_what_kustomize_builds(overlay: str) -> None:
         ("single", ("route",)),
         ("highly-available", ("redis", "route")),
         ("highly-available", ("disconnected",)),
+        ("single", ("openshift-logins",)),
     ],
 )
 def test_a_component_is_added_as_kustomize_adds_it(

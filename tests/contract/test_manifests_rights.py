@@ -26,8 +26,11 @@ from watcher.clients.kube.cluster import KubeCluster
 from watcher.clients.kube.credentials import TokenFile
 from watcher.clients.kube.kinds import KINDS, RBAC_RULES
 from watcher.clients.kube.live import Live
+from watcher.clients.kube.reviews import KubeReviews
+from watcher.clients.kube.session import Session
 from watcher.core.facts import ClusterName, PoolName
 from watcher.manifests import Object, Values, render
+from watcher.ports_reviews import Reviewed
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "registry.example.com/os/infra@sha256:" + "a" * 64
@@ -208,6 +211,22 @@ def test_no_rule_goes_beyond_the_rights_that_the_code_lists(allowed: list[Rule])
 @pytest.mark.parametrize("overlay", ["single", "highly-available", "disconnected"])
 def test_every_overlay_has_the_same_rights(overlay: str, allowed: list[Rule]) -> None:
     assert rules(render(Values(image=IMAGE, overlay=overlay))) == allowed
+
+
+async def test_who_asks_about_people_has_the_rights_for_it_and_no_more(allowed: list[Rule]) -> None:
+    async with ApiServer.start() as api:
+        async with Session(
+            ClusterName("east"), credentials=TokenFile(api.url), limits=BRIEF
+        ) as session:
+            reviews = KubeReviews(session)
+            assert await reviews.whose("nobody's", audiences=()) is None
+            await reviews.allows(Reviewed(name="ann"), verb="get", namespace="")
+        asked = {one for request in api.requests.find() for one in asked_for(request, api)}
+    more = rules(render(Values(image=IMAGE, components=("openshift-logins",))))
+    gained = [rule for rule in more if rule not in allowed]
+    assert asked
+    assert [one for one in asked if not any(rule.allows(one) for rule in gained)] == []
+    assert [rule for rule in gained if not any(rule.allows(one) for one in asked)] == []
 
 
 async def test_everything_that_asks_a_cluster_was_asked() -> None:

@@ -26,6 +26,7 @@ INSTALLATIONS = [
     ("single", ("route",)),
     ("highly-available", ()),
     ("highly-available", ("redis", "route", "disconnected")),
+    ("single", ("openshift-logins",)),
     ("disconnected", ("route",)),
     ("watched", ()),
 ]

@@ -177,6 +177,12 @@ async def test_the_trail_is_filtered_by_pool_person_event_and_day(here: PagesSit
     assert "Nothing fits" in await page(here, "/audit?by=nobody")
 
 
+@pytest.mark.parametrize("query", ["to=9999-12-31", "from=0001-01-01", "to=1999-12-31"])
+async def test_a_day_that_nobody_means_is_said_to_be_none(here: PagesSite, query: str) -> None:
+    assert "is no day" in await page(here, f"/audit?{query}")
+    assert (await here.http.get(f"/audit.csv?{query}")).status_code == 422
+
+
 async def test_the_trail_has_pages(here: PagesSite) -> None:
     for n in range(PAGE * 2):
         said = AuditEntry(at=T0, job="", event="Frozen", by=f"token:x{n}", state="")

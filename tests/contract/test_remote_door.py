@@ -3,11 +3,11 @@
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import trustme
@@ -16,8 +16,10 @@ from tests.contract.site import ANN, Site, site
 from tests.contract.test_web_server import served
 from tests.release_world import nobody_at_home
 from watcher.cli import main
-from watcher.clients.service import BadUrl, ServiceClient
-from watcher.errors import Refused
+from watcher.cli.remote_door import RemoteDoor
+from watcher.clients.service import Answered, BadUrl, ServiceClient
+from watcher.errors import Refused, Transient
+from watcher.web.api.pools import PLAN_BURST, PLAN_EVERY
 
 
 @dataclass
@@ -212,3 +214,41 @@ def test_a_file_that_holds_no_token_is_refused(tmp_path: Path, text: str) -> Non
     (tmp_path / "token").write_text(text)
     with pytest.raises(Refused, match="token file"):
         ServiceClient.of("https://x", token_file=tmp_path / "token", ca_file=None)
+
+
+class Paced(ServiceClient):
+    """A service that wants a pause before each second look."""
+
+    asked: ClassVar[list[str]] = []
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> Any:
+        if path == "/status":
+            return {"pools": [{"cluster": "prod", "pool": f"p{number}"} for number in range(3)]}
+        self.asked.append(path)
+        if len(self.asked) % 2:
+            return {"path": path}
+        raise Answered(429, "too often", again_seconds=float(self.prefix or 0))
+
+
+async def test_plans_of_many_pools_are_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    Paced.asked.clear()
+    door = RemoteDoor(Paced(host="x", port=1, prefix="", tls=None, token=""))
+    found = (await door.plans(None))["plans"]
+    assert [row["path"] for row in found] == [f"/pools/prod/p{number}/plan" for number in range(3)]
+    assert "asked again in 0 s" in capsys.readouterr().err
+
+
+async def test_but_not_for_longer_than_somebody_waits() -> None:
+    Paced.asked.clear()
+    door = RemoteDoor(Paced(host="x", port=1, prefix="61", tls=None, token=""))
+    with pytest.raises(Transient, match="too often"):
+        await door.plans(None)
+
+
+async def test_when_it_may_be_asked_again_is_read(far: Far) -> None:
+    client = ServiceClient.of(far.url, token_file=far.token, ca_file=None)
+    for _ in range(PLAN_BURST):
+        await client.get("/pools/prod/infra/plan")
+    with pytest.raises(Answered) as caught:
+        await client.get("/pools/prod/infra/plan")
+    assert (caught.value.status, caught.value.again_seconds) == (429, PLAN_EVERY)

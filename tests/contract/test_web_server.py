@@ -19,17 +19,17 @@ from watcher.core.update import Policy
 from watcher.core.update_events import UpdateState
 from watcher.ports import Refused
 from watcher.web import serve_web
-from watcher.web.server import STOP_SECONDS
+from watcher.web.server import HEAD_SECONDS, STOP_SECONDS
 
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
 
 
 @asynccontextmanager
-async def served(app: object) -> AsyncIterator[str]:
+async def served(app: object, *, head_seconds: float = HEAD_SECONDS) -> AsyncIterator[str]:
     """The address of the running server; stopped as `service.run` would stop it."""
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     serving = asyncio.get_running_loop().create_task(
-        serve_web(app, "127.0.0.1", 0, port.set_result)
+        serve_web(app, "127.0.0.1", 0, port.set_result, head_seconds=head_seconds)
     )
     try:
         yield f"http://127.0.0.1:{await port}"
@@ -75,6 +75,53 @@ async def test_a_request_under_way_is_finished_when_we_stop() -> None:
             await began.wait()
             asyncio.get_running_loop().call_later(0.1, release.set)
         assert answered.is_set(), "the server ended before the request under way"
+        assert (await asking).text == "done"
+
+
+HALF = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: "
+
+
+@pytest.mark.parametrize("said", [b"", HALF], ids=["nothing", "half a head"])
+async def test_a_request_that_does_not_come_keeps_no_connection(here: Site, said: bytes) -> None:
+    async with served(here.app, head_seconds=0.1) as url, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(said)
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_nor_does_a_second_one_that_does_not_come(here: Site) -> None:
+    async with served(here.app, head_seconds=0.1) as url, asyncio.timeout(10):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        writer.write(HALF + b"\r\n\r\n")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        writer.write(HALF)
+        assert b"alive" in await reader.read(), "the first one is answered, and then it ends"
+        writer.close()
+
+
+async def test_an_answer_may_take_longer_than_the_request() -> None:
+    began, release = asyncio.Event(), asyncio.Event()
+
+    async def slow(scope: object, receive: object, send: object) -> None:
+        began.set()
+        await release.wait()
+        start = {"type": "http.response.start", "status": 200, "headers": []}
+        await send(start)  # type: ignore[operator]
+        await send({"type": "http.response.body", "body": b"done"})  # type: ignore[operator]
+
+    async with (
+        asyncio.timeout(10),
+        asyncio.TaskGroup() as group,
+        httpx.AsyncClient() as http,
+        served(slow, head_seconds=0.1) as url,
+    ):
+        asking = group.create_task(http.get(url))
+        await began.wait()
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(url.rpartition(":")[2]))
+        assert await reader.read() == b"", "whoever came later and said nothing is cut off"
+        writer.close()
+        release.set()
         assert (await asking).text == "done"
 
 

@@ -156,3 +156,30 @@ def test_its_size_is_bounded(shell: Shell, tmp_path: Path) -> None:
 )
 def test_what_is_no_secret_stays(text: str, kept: str) -> None:
     assert Hiding(())(text) == kept
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ('{"password": "three short words"}', f'{{"password": {HIDDEN}}}'),
+        ('{"password": "pw", "user": "ann"}', f'{{"password": {HIDDEN}, "user": "ann"}}'),
+        ('{"token": "a\\"b", "user": "ann"}', f'{{"token": {HIDDEN}, "user": "ann"}}'),
+        (
+            '{"line": "\\"secret\\": \\"two words\\", \\"x\\": 1"}',
+            f'{{"line": "\\"secret\\": {HIDDEN}, \\"x\\": 1"}}',
+        ),
+        ("password: 'two words'", f"password: {HIDDEN}"),
+        ("passphrase: hunter22", f"passphrase: {HIDDEN}"),
+        ("credentials=abcd1234", f"credentials={HIDDEN}"),
+        ("Authorization: token abcdef123", f"Authorization: {HIDDEN}"),
+        ("git clone with ghp_abcdefghijklmnopqrstuvwxyz0123", f"git clone with {HIDDEN}"),
+        ("glpat-abcdefghijk12345", HIDDEN),
+        ("AKIAIOSFODNN7EXAMPLE", HIDDEN),
+        (
+            '{"token": null, "auth": "", "user": "ann"}',
+            '{"token": null, "auth": "", "user": "ann"}',
+        ),
+    ],
+)
+def test_what_looks_like_a_secret_goes_whole(text: str, kept: str) -> None:
+    assert Hiding(())(text) == kept

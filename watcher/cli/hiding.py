@@ -23,10 +23,13 @@ _PATTERNS = (
     re.compile(r"\bsha256~[\w-]{20,}"),  # an OAuth token of OpenShift
     re.compile(r"(?s)-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)"),
     re.compile(r"(?i)https://hooks\.slack\.com/[\w/.-]+"),
+    re.compile(r"\bgh[a-z]_\w{20,}|\bglpat-[\w-]{16,}|\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
+    re.compile(r"""(?i)\b(authorization\\?["']?\s*[:=]\s*\\?["']?)[a-z]+\s+[^\s"'\\]+"""),
     re.compile(
-        r"""(?ix)(?<![\w-])([\w-]{0,60}(?:password|passwd|secret|token|api[-_]?key|auth)
+        r"""(?ix)(?<![\w-])([\w-]{0,60}(?:password|passwd|passphrase|secret|token|api[-_]?key|auth|credentials?)
         \\?["']?[ ]*[:=][ ]*)
-        (?!null\b|\[|\{)\\?["']?[^\s"',}{\[\]\\]{3,}\\?["']?"""
+        (?:"(?:[^"\\\n]|\\.)+" | \\"[^"\\\n]+\\" | '[^'\n]+' |
+        (?!null\b|\[|\{)\\?["']?[^\s"',}{\[\]\\]{3,}\\?["']?)"""
     ),
 )
 _URL = re.compile(

@@ -24,7 +24,8 @@ Overlay = Annotated[
     ),
 ]
 Components = Annotated[
-    list[str], _option("--with", "route, redis, disconnected. Repeatable.", "COMPONENT")
+    list[str],
+    _option("--with", "route, redis, openshift-logins, disconnected. Repeatable.", "COMPONENT"),
 ]
 Name = Annotated[str, _option("--name", "Of every object; relayer, if left out.", "NAME")]
 Namespace = Annotated[str, _option("--namespace", "relayer, if left out.", "NAME")]

@@ -3,6 +3,7 @@
 Who asks is said by the token; the service audits it as such.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from urllib.parse import quote
@@ -10,6 +11,7 @@ from urllib.parse import quote
 from watcher.cli.door import Decision, Row, nearest_place
 from watcher.cli.exits import Fault, NotFound, Usage
 from watcher.cli.options import Remote
+from watcher.cli.output import tell
 from watcher.clients.service import Answered, BadUrl, ServiceClient
 from watcher.errors import Declined, Refused, Transient
 
@@ -83,7 +85,21 @@ class RemoteDoor:
 
     async def plans(self, pool: str | None) -> Row:
         # One after the other: the service looks at few at once.
-        return {"plans": [await self._get(f"{path}/plan") for path in await self._paths(pool)]}
+        return {"plans": [await self._looked(f"{path}/plan") for path in await self._paths(pool)]}
+
+    async def _looked(self, path: str) -> Row:
+        """The service looks at some pools at once, and then at one every few seconds."""
+        with self._understood():
+            while True:
+                try:
+                    found: Row = await self._client.get(path)
+                    return found
+                except Answered as error:
+                    after = error.again_seconds
+                    if error.status != 429 or after is None or after > LONGEST_PAUSE_SECONDS:
+                        raise
+                    tell(f"{path}: asked again in {after:.0f} s, as the service wants pauses")
+                    await asyncio.sleep(after)
 
     async def updates(self, pool: str | None, limit: int) -> Row:
         query = {"limit": str(min(limit, MOST_ASKED))}
@@ -163,6 +179,8 @@ class RemoteDoor:
 
 MOST_ASKED = 200
 """What the service answers at most at once."""
+LONGEST_PAUSE_SECONDS = 60.0
+"""Between two looks at pools; a service that wants a longer one is busy with others."""
 
 
 @asynccontextmanager

@@ -29,11 +29,15 @@ class BadUrl(OutsideError):
 
 
 class Answered(OutsideError):
-    """The service said no; `status` is that of HTTP, the text its own sentence."""
+    """The service said no; `status` is that of HTTP, the text its own sentence.
 
-    def __init__(self, status: int, detail: str) -> None:
+    `again_seconds`: after which it may be asked again; None where it does not say.
+    """
+
+    def __init__(self, status: int, detail: str, *, again_seconds: float | None = None) -> None:
         super().__init__(detail)
         self.status = status
+        self.again_seconds = again_seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +99,8 @@ class ServiceClient:
             with contextlib.closing(self._connection()) as connection:
                 connection.request(method, path, body=data, headers=headers)
                 answer = connection.getresponse()
-                return self._read(answer.status, answer.read(MOST_BYTES + 1))
+                again = answer.getheader("Retry-After", "")
+                return self._read(answer.status, answer.read(MOST_BYTES + 1), again)
         except ssl.SSLCertVerificationError as error:
             why = error.verify_message or "its certificate is not trusted"
             raise Refused(f"{self.url}: {why}; name its authority with --ca-file") from error
@@ -108,7 +113,7 @@ class ServiceClient:
             return http.client.HTTPConnection(self.host, self.port, timeout=SECONDS)
         return http.client.HTTPSConnection(self.host, self.port, timeout=SECONDS, context=self.tls)
 
-    def _read(self, status: int, data: bytes) -> Any:
+    def _read(self, status: int, data: bytes, again: str) -> Any:
         if len(data) > MOST_BYTES:
             raise Refused(f"{self.url} sent more than {MOST_BYTES >> 20} MiB")
         if 300 <= status < 400:
@@ -119,7 +124,9 @@ class ServiceClient:
             found = None
         if status >= 400:
             said = found.get("detail") if isinstance(found, dict) else None
-            raise Answered(status, str(said or f"the answer is {status}")[:1000])
+            text = str(said or f"the answer is {status}")[:1000]
+            after = float(again) if again.isascii() and again.isdecimal() else None
+            raise Answered(status, text, again_seconds=after)
         if not isinstance(found, dict):
             raise Refused(f"{self.url} is no service of Relayer's: its answer is no JSON object")
         return found

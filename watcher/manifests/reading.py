@@ -14,7 +14,7 @@ from watcher.manifests.merging import merged
 
 Object = dict[str, Any]
 OVERLAYS = ("single", "highly-available", "disconnected", "watched")
-COMPONENTS = ("disconnected", "redis", "route")
+COMPONENTS = ("disconnected", "openshift-logins", "redis", "route")
 _KNOWN = {"apiVersion", "kind", "resources", "components", "patches"}
 
 

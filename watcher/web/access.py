@@ -23,6 +23,7 @@ from watcher.ports_reviews import Reviews
 from watcher.settings_web import WebSettings, is_loopback
 from watcher.web.callers import Caller, Role
 from watcher.web.doors.entry import Entry
+from watcher.web.doors.limits import Declines
 from watcher.web.doors.logins import ENDED, Logins
 from watcher.web.doors.openshift import OpenShiftDoor
 from watcher.web.doors.origins import is_our_page
@@ -71,6 +72,7 @@ class Access:
         self._service = service
         self._metrics = metrics
         self._local: Entry | None = None
+        self._declines = Declines()
         if self.mode == "none":
             self._local = _local(web)
         if service is not None:
@@ -161,11 +163,15 @@ class Access:
         because = f"{entry.identity} {has}; this needs {least}"
         if request.method not in SAFE:
             self._count()
-            await self._audit(request, entry.identity, because)
+            # Anybody with a token of the cluster is known there: together they are one.
+            await self._audit(request, entry.identity, because, whose=entry.role and entry.identity)
         raise Problem(403, because)
 
-    async def _audit(self, request: Request, by: str, because: str) -> None:
+    async def _audit(self, request: Request, by: str, because: str, *, whose: str | None) -> None:
         if self._service is None:
+            return
+        if not self._declines.take(whose or "", self._service.clock.now().timestamp()):
+            log.warning("declined_and_not_audited", by=by, because=because, cause="too many")
             return
         what = getattr(request.scope.get("endpoint"), "__name__", "request").title()
         named = request.path_params

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from watcher.ports import Refused
 
@@ -18,6 +19,47 @@ STOP_SECONDS = 3
 
 MOST_CONNECTIONS = 1000
 """Four for each page that is kept up to date (`live.MOST_OPEN`)."""
+
+HEAD_SECONDS = 10.0
+"""For a request's line and headers, which fit into a few packets."""
+
+
+class _Prompt(H11Protocol):
+    """Ends a connection on which no request comes, or comes by drops.
+
+    uvicorn waits for it without end, so who holds `MOST_CONNECTIONS` of them would have every
+    request answered with 503, probes too.
+    """
+
+    seconds = HEAD_SECONDS
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first request."""
+        super().connection_made(transport)
+        self._late = self.loop.call_later(self.seconds, transport.close)
+
+    def data_received(self, data: bytes) -> None:
+        """Wait for what is not whole yet, and no longer for what is."""
+        super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self._unset_late()
+        elif self._late is None:  # the next one, after which uvicorn's own clock stands still
+            self._late = self.loop.call_later(self.seconds, self.transport.close)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Nothing is waited for any more."""
+        self._unset_late()
+        super().connection_lost(exc)
+
+    def _unset_late(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+
+def _prompt_within(head_seconds: float) -> type[_Prompt]:
+    return type("_PromptWithin", (_Prompt,), {"seconds": head_seconds})
 
 
 class _Server(uvicorn.Server):
@@ -36,7 +78,14 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def serve_web(app: Any, host: str, port: int, ready: Callable[[int], None]) -> None:
+async def serve_web(
+    app: Any,
+    host: str,
+    port: int,
+    ready: Callable[[int], None],
+    *,
+    head_seconds: float = HEAD_SECONDS,
+) -> None:
     """Serve until cancelled; tell `ready` the port. Raise Refused if it cannot be had."""
     listening = _listen(host, port)
     config = uvicorn.Config(
@@ -46,6 +95,7 @@ async def serve_web(app: Any, host: str, port: int, ready: Callable[[int], None]
         access_log=False,
         server_header=False,
         proxy_headers=False,  # who is at the other end decides what is believed: see doors/proxies
+        http=_prompt_within(head_seconds),
         ws="none",
         limit_concurrency=MOST_CONNECTIONS,
         timeout_keep_alive=15,

@@ -70,7 +70,7 @@ class Filter(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     def is_before_all(self, entry: AuditEntry) -> bool:
         """Whether nothing older can be wanted."""
-        return isinstance(self.since, datetime) and entry.at < self.since - SKEW
+        return isinstance(self.since, datetime) and entry.at + SKEW < self.since
 
 
 class AuditQuery(Filter, kw_only=True):

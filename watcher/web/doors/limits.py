@@ -1,4 +1,4 @@
-"""How often somebody may try to log in: by address and in all, in bounded memory."""
+"""How often somebody may try to log in, and have what is forbidden audited; in bounded memory."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -18,6 +18,9 @@ class Rate:
 PEER = Rate(burst=10, seconds_each=6.0)
 """Somebody who mistypes is not kept waiting; somebody who guesses gets 600 an hour."""
 ALL = Rate(burst=100, seconds_each=0.5)
+DECLINED = Rate(burst=30, seconds_each=60.0)
+"""Of one identity: 500 KB of audit trail a day."""
+MOST_IDENTITIES = 1000
 
 
 @dataclass(slots=True)
@@ -69,6 +72,27 @@ class Tries:
             self._peers.popitem(last=False)
         bucket.fill(self._peer, now)
         return bucket
+
+
+class Declines:
+    """What a role forbids is audited, but not without end: the trail is kept for good, and who may
+    change nothing could fill the store and push what others did out of sight."""
+
+    def __init__(self, rate: Rate = DECLINED, most: int = MOST_IDENTITIES) -> None:
+        self._rate, self._most = rate, most
+        self._known: OrderedDict[str, _Bucket] = OrderedDict()
+
+    def take(self, identity: str, now: float) -> bool:
+        """Whether this one is audited. Those without any role share one identity: ""."""
+        bucket = self._known.setdefault(identity, _Bucket(self._rate.burst, now))
+        self._known.move_to_end(identity)
+        while len(self._known) > self._most:
+            self._known.popitem(last=False)
+        bucket.fill(self._rate, now)
+        if bucket.left < 1:
+            return False
+        bucket.left -= 1
+        return True
 
 
 def _network_of(peer: str) -> str:

@@ -29,6 +29,8 @@ COLUMNS = (
 )
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A cell that begins so is run by spreadsheets."""
+FIRST_YEAR, LAST_YEAR = 2000, 2999
+"""As in moments that people write; the day after the last of all would be none."""
 FILTERS = ("pool", "by", "event", "from", "to", "job")
 _encode = msgspec.json.Encoder().encode
 
@@ -130,6 +132,8 @@ def _day(text: str) -> datetime | None:
         return None
     try:
         day = date.fromisoformat(text)
+        if not FIRST_YEAR <= day.year <= LAST_YEAR:
+            raise ValueError(day.year)
         return datetime(day.year, day.month, day.day, tzinfo=UTC)
     except ValueError as error:
         raise ValueError(f"{text[:20]!r} is no day: write it as 2026-11-24") from error
