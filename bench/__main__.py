@@ -76,6 +76,7 @@ BARS = (
     Bar("resolve_base", "storm_requests_over_blobs", most=1),
     Bar("resolve_base", "storm_connections", most=4),
     Bar("cli_start", "help_seconds", most=0.25),
+    Bar("cli_start", "status_seconds", most=0.25),
     Bar("drift_from", "dump_seconds", most=3),
     Bar("drift_from", "dump_mib", most=200),
     Bar("drift_from", "archive_seconds", most=3),

@@ -1,6 +1,6 @@
 """The names of alert rules, as people write them: in settings, in silences, on the command line."""
 
-from watcher.core.alerts.model import Rule
+from watcher.core.alert_rule import Rule
 
 NEWS = frozenset({Rule.AVAILABLE, Rule.FROZEN})
 """What is told, and is no alert."""

@@ -4,10 +4,10 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from watcher.core.alert_rule import Rule
 from watcher.core.letters import Severity
 from watcher.core.sight import is_old
 from watcher.core.state import Surveyed
@@ -19,33 +19,6 @@ if TYPE_CHECKING:
 
 View = Mapping[str, object]
 """What the last look at a configured pool said; `cluster` and `pool` at least."""
-
-
-class Rule(StrEnum):
-    """What can be told of; docs/alerts.md says of each when, why and what to do."""
-
-    LAG = "lag"
-    BLOCKS_MINOR = "blocks-minor"
-    BLOCKS_PATCH = "blocks-patch"
-    CERTIFICATE = "certificate"
-    PAUSED = "paused"
-    DEGRADED = "degraded"
-    UNPULLABLE = "unpullable"
-    UNVERIFIED = "unverified"
-    HELD = "held"
-    """A look says that something is not as it should be, and that nothing may be done."""
-    UPDATE_STUCK = "update-stuck"
-    APPROVAL_WAITING = "approval-waiting"
-    ROLLOUT_STALLED = "rollout-stalled"
-    BUILD_FAILING = "build-failing"
-    BLIND = "blind"
-    """A cluster is not seen, or looks at its pools do not end. Whoever looks cannot tell that it
-    does not, but the courier beside it can; that the whole service is down is for the alerts of a
-    monitoring, and for the heartbeat."""
-    QUEUE_NOT_MOVING = "queue-not-moving"
-    AVAILABLE = "available"
-    """There is something to do, and the policy says that it is only told."""
-    FROZEN = "frozen"
 
 
 FROM_FINDINGS = frozenset(
