@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from watcher.core.alert_rule import Rule
+from watcher.core.alert_rule import Rule as Rule
 from watcher.core.letters import Severity
 from watcher.core.sight import is_old
 from watcher.core.state import Surveyed
