@@ -2,8 +2,6 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Many tests wait for real programs and processes: twice as many workers as cores.
-WORKERS ?= $(shell expr 2 \* $$(getconf _NPROCESSORS_ONLN))
 STAMP := $(VENV)/.ready
 
 .PHONY: setup demo test check lint bench lock clean real-parts
@@ -24,7 +22,7 @@ real-parts:
 	@./tests/install-real-parts
 
 test: setup real-parts
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile
+	$(BIN)/pytest -q -n auto --dist loadfile
 
 lint: setup
 	$(BIN)/ruff check .

@@ -141,6 +141,23 @@ async def test_a_button_that_was_pressed_once_stays_so_when_something_else_chang
         await expect(page.locator("button.main")).to_contain_text("will reboot: click again")
 
 
+async def test_a_page_that_stays_open_for_days_can_still_decide(here: There) -> None:
+    async with window(here.browser, here.url) as reader:
+        await reader.open("/pools/prod/infra", token=ANN)
+        page, store = reader.page, here.site.service.store
+        gone = "document.querySelectorAll('[name=csrf]').forEach((one) => { one[{0}] = 'gone' })"
+        await page.evaluate(gone.replace("{0}", "one.content === undefined ? 'value' : 'content'"))
+        view = {**await store.view("pool:prod/infra"), "because": "looked at again"}
+        await store.put_view("pool:prod/infra", view)
+        await expect(page.locator("main")).to_contain_text("looked at again")
+        await page.get_by_role("button", name="Approve").click()
+        await page.locator("button.main").click()
+        await expect(page.locator("#answer")).to_contain_text("it counts once")
+        await page.get_by_role("button", name="Log out").click()
+        await page.wait_for_url("**/login")
+        await expect(page.locator("h1")).to_have_text("Log in")
+
+
 async def test_a_change_of_findings_is_seen_in_all_windows(here: There) -> None:
     async with (
         window(here.browser, here.url) as one,

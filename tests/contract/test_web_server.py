@@ -191,6 +191,8 @@ async def test_the_page_says_why_a_decision_was_declined(tmp_path: Path) -> None
             served(here.app) as url,
             browser(f"{url}/pools/prod/infra#token={ANN}", tmp_path) as page,
         ):
+            # The page comes anew once the token was taken.
+            await page.until("!document.querySelector('#caller').hidden")
             await page.until("document.querySelector('button.danger') !== null")
             await page.run("document.querySelector('button.danger').click()")
             await page.until("document.querySelector('#answer').innerText.includes('approve')")

@@ -209,6 +209,7 @@ def _bare(request: Request, fragment: Fragment, caller: Caller) -> Response:
         "Relayer-Title": fragment.title.encode("ascii", "xmlcharrefreplace").decode(),
         "Relayer-Caller": caller.identity.encode("ascii", "replace").decode(),
         "Relayer-Role": str(caller.role),
+        "Relayer-CSRF": caller.csrf,
     }
     if request.headers.get("if-none-match") == fragment.etag:
         return Response(status_code=304, headers=headers)

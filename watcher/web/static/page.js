@@ -3,7 +3,8 @@
 // <main>, and only what differs is touched, so that focus, scrolling and what was typed stay.
 "use strict";
 
-const AT_MOST_EVERY_MS = 1000;
+const AT_MOST_EVERY_MS = 1000; // on the long run; the first few of a burst are asked for at once
+const BURST = 3;
 const SLOW_MS = 10000; // where there is no stream
 const STALE_MS = 60000;
 const SURE_MS = 8000;
@@ -133,13 +134,18 @@ function tick() {
 // --- staying up to date ---------------------------------------------------------------------
 
 let asking = null;
-let askedAt = 0;
+let askedAt = []; // the last few times
 let timer = 0;
 let again = false;
 
 function changed() {
   if (asking) again = true;
-  else if (!timer) timer = setTimeout(refresh, Math.max(0, askedAt + AT_MOST_EVERY_MS - Date.now()));
+  else if (!timer) timer = setTimeout(refresh, pause());
+}
+
+function pause() {
+  if (askedAt.length < BURST) return 0;
+  return Math.max(0, askedAt[0] + BURST * AT_MOST_EVERY_MS - Date.now());
 }
 
 async function refresh() {
@@ -148,7 +154,7 @@ async function refresh() {
   if (asking) asking.abort();
   const mine = (asking = new AbortController());
   again = false;
-  askedAt = Date.now();
+  askedAt = [...askedAt.slice(1 - BURST), Date.now()];
   try {
     const headers = { "Relayer-Fragment": "1", "If-None-Match": etag };
     const signal = AbortSignal.any([mine.signal, AbortSignal.timeout(15000)]);
@@ -175,6 +181,8 @@ async function refresh() {
 }
 
 function named(headers) {
+  const csrf = headers.get("Relayer-CSRF") || ""; // keys change while a page stays open, and logins too
+  for (const one of document.querySelectorAll("[name=csrf]")) one.setAttribute(one.nodeName === "META" ? "content" : "value", csrf);
   const who = headers.get("Relayer-Caller") || "";
   byId("caller").hidden = !who;
   byId("login-link").hidden = !!who;
