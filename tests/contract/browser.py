@@ -50,7 +50,10 @@ class Page:
         """Wait until an expression is true on the page."""
         try:
             async with asyncio.timeout(seconds):
-                while not await self.run(script):
+                # What the script names may not be there yet, or be replaced at this moment.
+                while not await self.run(
+                    f"(() => {{ try {{ return {script} }} catch {{ return false }} }})()"
+                ):
                     await asyncio.sleep(0.05)
         except TimeoutError:
             raise AssertionError(f"{script}: {await self.run('document.body.innerText')}") from None
