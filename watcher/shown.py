@@ -27,6 +27,9 @@ if TYPE_CHECKING:  # loading the planner takes longer than a status
 
 Row = dict[str, Any]
 Place = tuple[ClusterName, PoolName]
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+"""Spreadsheets run a cell that begins so, some of them full-width signs too."""
+_BLANKS = ("\t", "\r", "\n")
 RECENT = 10
 """How many ended updates a status shows."""
 
@@ -147,6 +150,12 @@ def audit_row(entry: "AuditEntry") -> Row:
         "surface": entry.surface,
         "binding": entry.binding,
     }
+
+
+def cell(value: object) -> str:
+    """Return a value as a spreadsheet takes for text: anybody may have written a reason."""
+    text = str(value if value is not None else "").replace("\0", "")
+    return f"'{text}" if text.lstrip().startswith(_FORMULA) or text[:1] in _BLANKS else text
 
 
 def freeze_row(freeze: Freeze) -> Row:

@@ -4,6 +4,7 @@ Imports little: what a command does not need must not cost it time.
 """
 
 import asyncio
+import os
 import sys
 import traceback
 from collections.abc import Awaitable, Callable
@@ -42,6 +43,8 @@ def carry_out(
     from watcher import logs
 
     debug = is_debug(ctx)
+    if os.environ.get("RELAYER_SERVER"):
+        tell("RELAYER_SERVER is set; this command works here all the same, on this configuration")
     try:
         settings = settings_from(path)
         logs.configure("debug" if debug else "error", stream=sys.stderr)

@@ -38,7 +38,6 @@ COLUMNS = (
     *("at", "event", "by", "cluster", "pool", "job", "state", "detail", "surface", "binding"),
 )
 _PLACE = re.compile(r"[1-9][0-9]{0,17}-[0-9]{1,18}")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _encode = msgspec.json.Encoder().encode
 Text = Annotated[str, Meta(min_length=1, max_length=300)]
 Moment = Annotated[datetime, Meta(tz=True)]
@@ -206,17 +205,11 @@ async def _as_csv(rows: AsyncIterator[shown.Row | None]) -> AsyncIterator[bytes]
             why = "cut: there are more lines; ask for the time before the last one"
             lines.append(_line(["", "cut", "", "", "", "", "", why, "", ""]))
             continue
-        lines.append(_line([_cell(row[column]) for column in COLUMNS]))
+        lines.append(_line([shown.cell(row[column]) for column in COLUMNS]))
         if len(lines) > READ:
             yield "".join(lines).encode()
             lines = []
     yield "".join(lines).encode()
-
-
-def _cell(value: object) -> str:
-    """Return what a spreadsheet takes for text: anybody may have written a reason."""
-    text = str(value if value is not None else "")
-    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _line(cells: Sequence[str]) -> str:

@@ -27,8 +27,6 @@ BATCH = 200
 COLUMNS = (
     *("at", "event", "by", "surface", "cluster", "pool", "job", "state", "detail", "binding"),
 )
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""A cell that begins so is run by spreadsheets."""
 FIRST_YEAR, LAST_YEAR = 2000, 2999
 """As in moments that people write; the day after the last of all would be none."""
 FILTERS = ("pool", "by", "event", "from", "to", "job")
@@ -146,14 +144,8 @@ async def _csv(entries: Sequence[AuditEntry]) -> AsyncIterator[bytes]:
         lines = csv.writer(written)
         for entry in entries[start : start + BATCH]:
             row = shown.audit_row(entry)
-            lines.writerow([_cell(row[name]) for name in COLUMNS])
+            lines.writerow([shown.cell(row[name]) for name in COLUMNS])
         yield written.getvalue().encode()
-
-
-def _cell(value: object) -> str:
-    """Never a formula: what people wrote is text, whoever opens it."""
-    text = str(value or "").replace("\0", "")
-    return f"'{text}" if text.startswith(FORMULA) else text
 
 
 async def _json(entries: Sequence[AuditEntry]) -> AsyncIterator[bytes]:
