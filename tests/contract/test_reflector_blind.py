@@ -134,6 +134,10 @@ async def test_a_watch_that_the_server_ended_in_good_order_is_resumed(
         put(api, "infra")
         async with watching(api.url, pacing=replace(CALM, silence=150.0)) as seen:
             await until(lambda: api.requests.find(watch=True))
+            # The server has the request; that we follow its answer is shown by what comes through.
+            seen.time.passed += 1
+            api.send_bookmarks()
+            await until(lambda: seen.reflector.synced_at == seen.time.now())
             seen.time.passed += silent
             await api.stop_listening()
             await until(lambda: seen.time.slept)
