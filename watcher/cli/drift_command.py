@@ -1,13 +1,12 @@
 """The command `relayer drift` and its options."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from watcher.cli.exits import Code
-from watcher.cli.options import Config, Output, Watch
+from watcher.cli.options import Config, Files, Output, Watch
 from watcher.cli.output import Format
 
 if TYPE_CHECKING:
@@ -16,16 +15,7 @@ if TYPE_CHECKING:
 
 def drift(
     ctx: typer.Context,
-    files: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--from",
-            metavar="PATH",
-            help="A must-gather, or what `oc get clusterversion,mcp,mc,nodes -o yaml` printed; "
-            "may be given several times. Nothing else is asked then.",
-            show_default=False,
-        ),
-    ] = None,
+    files: Files = None,
     cluster: Annotated[
         str, typer.Option("--cluster", metavar="NAME", help="This one only.", show_default=False)
     ] = "",

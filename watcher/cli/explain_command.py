@@ -1,12 +1,11 @@
 """The command `relayer explain` and its options."""
 
 from collections.abc import Callable, Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from watcher.cli.options import Config, Output, PoolName
+from watcher.cli.options import Config, Files, Output, PoolName
 from watcher.cli.output import Format
 
 if TYPE_CHECKING:
@@ -17,16 +16,7 @@ if TYPE_CHECKING:
 def explain(
     ctx: typer.Context,
     pool: PoolName,
-    files: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--from",
-            metavar="PATH",
-            help="A must-gather, or what `oc get clusterversion,mcp,mc,nodes -o yaml` printed; "
-            "may be given several times. Nothing else is asked then.",
-            show_default=False,
-        ),
-    ] = None,
+    files: Files = None,
     config: Config = None,
     output: Output = Format.TABLE,
 ) -> None:

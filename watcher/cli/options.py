@@ -22,6 +22,16 @@ Config = Annotated[
         show_default=False,
     ),
 ]
+Files = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--from",
+        metavar="PATH",
+        help="A must-gather, or what `oc get clusterversion,mcp,mc,nodes -o yaml` printed; "
+        "may be given several times. Nothing else is asked then.",
+        show_default=False,
+    ),
+]
 Output = Annotated[
     Format,
     typer.Option("--output", "-o", help="How to print the result; wide: with more columns."),

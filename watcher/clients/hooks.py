@@ -15,13 +15,13 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
-from email.utils import parsedate_to_datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from watcher.clients.retry_after import retry_after
 from watcher.ports import Clock, Refused, Transient
 
 ANSWER_SECONDS = 10.0
@@ -124,7 +124,9 @@ class Hooks:
             return
         said = f"{who} answered {status}"
         if status in _AGAIN or status >= 500:
-            raise Transient(said, retry_after_seconds=_retry_after(answer, self._clock.now()))
+            raise Transient(
+                said, retry_after_seconds=retry_after(answer.headers, self._clock.now())
+            )
         if 300 <= status < 400:
             said += ": redirects are not followed, configure the address it leads to"
         raise WebhookRefused(said, str(status))
@@ -177,20 +179,3 @@ async def _read_some(answer: httpx.Response) -> None:
             length += len(chunk)
             if length > MOST_ANSWER_BYTES:
                 return
-
-
-def _retry_after(answer: httpx.Response, now: datetime) -> float | None:
-    """Seconds named by Retry-After; a date counts from the answer's own Date, not our clock."""
-    text = answer.headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit() and len(text) < 10:
-        return float(text)
-    until, since = _date(text), _date(answer.headers.get("date", "")) or now
-    return max((until - since).total_seconds(), 0.0) if until else None
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    return moment if moment.tzinfo else None

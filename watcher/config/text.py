@@ -5,13 +5,13 @@ and reads `22:00` as 1320, `no` as False and a date as a date. Here only `true`,
 and decimal numbers are more than text, as in YAML 1.2.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import yaml
 
+from watcher.core.scalars import read_plain
 from watcher.errors import ConfigError
 
 MOST_BYTES = 1024 * 1024
@@ -19,9 +19,6 @@ MOST_BYTES = 1024 * 1024
 MOST_NODES = 50_000
 """Values after aliases are followed: ten lines of aliases of aliases would fill the memory."""
 DEEPEST = 20
-
-_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
-_WORDS: dict[str, object] = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -208,18 +205,10 @@ def _line(event: Any) -> int:
 
 def is_text(plain: str) -> bool:
     """Whether something written without quotes is read as text."""
-    return isinstance(_plain(plain), str)
+    return isinstance(read_plain(plain), str)
 
 
 def _scalar(event: yaml.ScalarEvent) -> str | int | float | bool | None:
     text = str(event.value)
     # Quoted or a block: text, whatever it looks like.
-    return text if event.style is not None else _plain(text)
-
-
-def _plain(text: str) -> str | int | float | bool | None:
-    if text.lower() in _WORDS:
-        return _WORDS[text.lower()]  # type: ignore[return-value]
-    if (number := _NUMBER.fullmatch(text)) and len(text) < 40:
-        return float(text) if number.group(2) or number.group(3) else int(text)
-    return text
+    return text if event.style is not None else read_plain(text)

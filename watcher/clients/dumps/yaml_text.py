@@ -15,6 +15,7 @@ import yaml
 from watcher.clients.dumps.cutting import cut
 from watcher.clients.dumps.limits import Limits
 from watcher.clients.dumps.pieces import Unreadable, converted
+from watcher.core.scalars import read_plain
 
 T = TypeVar("T")
 
@@ -28,8 +29,6 @@ _EVERY_LINE = 1000
 """Blanks that no line begins with."""
 _QUOTED = re.compile(r"'[^']{3,}'|\"[^\"]{3,}\"")
 """What a parser found, in its message; a single character may stay."""
-_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][-+]?[0-9]+)?")
-_WORDS: dict[str, object] = {"": None, "~": None, "null": None, "true": True, "false": False}
 
 
 def yaml_pieces(chunks: Iterable[bytes], *, limits: Limits) -> Iterator["YamlPiece | Unreadable"]:
@@ -255,7 +254,7 @@ class _Builder:
         if isinstance(event, yaml.ScalarEvent):
             # Quoted or a block: text, whatever it looks like.
             text = event.value
-            return text if event.style not in (None, "") else _plain(text)
+            return text if event.style not in (None, "") else read_plain(text)
         if isinstance(event, yaml.SequenceStartEvent):
             items = []
             while not isinstance(event := self._next(), yaml.SequenceEndEvent):
@@ -289,11 +288,3 @@ class _Builder:
     @staticmethod
     def _stop(event: Any, why: str) -> NoReturn:
         raise Unreadable(why, line=event.start_mark.line)
-
-
-def _plain(text: str) -> str | int | float | bool | None:
-    if text.lower() in _WORDS:
-        return _WORDS[text.lower()]  # type: ignore[return-value]
-    if (number := _NUMBER.fullmatch(text)) and len(text) < 40:
-        return float(text) if number.group(2) or number.group(3) else int(text)
-    return text

@@ -4,8 +4,6 @@ import socket
 import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime
-from email.utils import parsedate_to_datetime
 
 import httpx
 
@@ -19,6 +17,7 @@ from watcher.clients.registry.errors import (
     stated,
 )
 from watcher.clients.registry.trust import NEXT_STEP
+from watcher.clients.retry_after import retry_after
 from watcher.errors import Refused, Transient
 
 _ERROR_BYTES = 16 * 1024
@@ -95,27 +94,10 @@ def _refusal(call: Call, cause: BaseException, *, is_first: bool) -> Refused | N
 
 async def busy(call: Call, answer: httpx.Response) -> Transient:
     """The error of a status that asks for a repetition; the answer is read, not closed."""
-    wait = _retry_after(answer)
+    wait = retry_after(answer.headers)
     said = stated(await _some(answer))
     detail = f" ({said})" if said else ""
     return Transient(f"{call}: answered {answer.status_code}{detail}", retry_after_seconds=wait)
-
-
-def _retry_after(answer: httpx.Response) -> float | None:
-    """Seconds named by Retry-After; a date counts from the answer's own Date, not our clock."""
-    text = answer.headers.get("retry-after", "").strip()
-    if text.isascii() and text.isdigit() and len(text) < 10:
-        return float(text)
-    until, since = _date(text), _date(answer.headers.get("date", ""))
-    return max((until - since).total_seconds(), 0.0) if until and since else None
-
-
-def _date(text: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(text)
-    except (ValueError, OverflowError):
-        return None
-    return moment if moment.tzinfo else None
 
 
 async def _some(answer: httpx.Response) -> bytes:
