@@ -48,16 +48,6 @@ def run(*builders: FakeBuilder, store: FakeStore, wanted: str = "auto") -> RunBu
     return RunBuildHandler(builders, lambda name: (a_recipe(), Path("gpu"), wanted), store)
 
 
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock()
-
-
-@pytest.fixture
-def store(clock: FixedClock) -> FakeStore:
-    return FakeStore(clock)
-
-
 async def test_a_build_orders_what_was_decided(store: FakeStore) -> None:
     builder = FakeBuilder(gives=NEW, lines=45)
     assert await run(builder, store=store)(BUILDING, RunBuild(), ours) == Built(NEW)

@@ -9,7 +9,6 @@ from tests.alerting import HOUR, Days, a_silence, behind
 from tests.alerting import a_surveyed as as_found
 from tests.facts import PROD, T0, seconds
 from tests.fake_store import FakeStore
-from tests.fakes import FixedClock
 from tests.figures import (
     Scrape,
     Watched,
@@ -34,16 +33,6 @@ from watcher.telling.fleet import kept_row
 
 S = UpdateState
 WHERE = {"cluster": "prod", "pool": "infra"}
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock()
-
-
-@pytest.fixture
-def store(clock: FixedClock) -> FakeStore:
-    return FakeStore(clock)
 
 
 # --- the table -----------------------------------------------------------------------------------

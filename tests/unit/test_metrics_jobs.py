@@ -2,8 +2,6 @@
 
 from datetime import timedelta
 
-import pytest
-
 from tests.facts import T0, an_update, seconds
 from tests.fake_store import FakeStore
 from tests.fakes import FixedClock
@@ -15,16 +13,6 @@ from watcher.metrics import Metrics
 
 S = UpdateState
 WHERE = {"cluster": "prod", "pool": "infra"}
-
-
-@pytest.fixture
-def clock() -> FixedClock:
-    return FixedClock()
-
-
-@pytest.fixture
-def store(clock: FixedClock) -> FakeStore:
-    return FakeStore(clock)
 
 
 async def test_an_update_is_in_its_state_since_it_came_into_it(store: FakeStore) -> None:
